@@ -59,6 +59,7 @@ class Status(IntEnum):
     NOT_METRIC = 10
     TIMEOUT = 11
     BAD_QUESTION = 12
+    BUSY = 13
 
 
 class StepType(IntEnum):
