@@ -47,7 +47,7 @@ class NotMetricError(CooperError):
     """A length in metres was asked for, but the depth at hand has no metric scale."""
 
 
-class GenerationCancelled(CooperError):  # noqa: N818 - the name says what happened, not a fault
+class GenerationCancelled(CooperError):
     """Generation was stopped on request between two tokens or two denoising steps."""
 
 

@@ -236,15 +236,13 @@ def _level_axes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], bool]:
     """Horizontal "right" and vertical "down" unit vectors of the camera frame."""
     if gravity is not None:
-        down = np.asarray(gravity, np.float64).reshape(3)
+        down: NDArray[np.float64] = np.asarray(gravity, np.float64).reshape(3)
         length = float(np.linalg.norm(down))
         if math.isfinite(length) and length > 1e-6:
             down = down / length
             # A camera rolled by 90 degrees has its x axis vertical: its y axis is level then.
             axis = np.eye(3)[0 if abs(down[0]) < 0.9 else 1]
-            right = axis - (axis @ down) * down
-            right /= np.linalg.norm(right)
-            return right.astype(np.float32), down.astype(np.float32), True
+    X
     eye = np.eye(3, dtype=np.float32)
     return eye[0], eye[1], False
 
