@@ -242,7 +242,9 @@ def _level_axes(
             down = down / length
             # A camera rolled by 90 degrees has its x axis vertical: its y axis is level then.
             axis = np.eye(3)[0 if abs(down[0]) < 0.9 else 1]
-    X
+            level = axis - float(axis @ down) * down
+            right = level / np.linalg.norm(level)
+            return right.astype(np.float32), down.astype(np.float32), True
     eye = np.eye(3, dtype=np.float32)
     return eye[0], eye[1], False
 
