@@ -1,0 +1,1 @@
+"""The COOPER architecture in torch: configuration, modelling, checkpoints (never imported by the node)."""

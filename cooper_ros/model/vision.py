@@ -1,0 +1,169 @@
+"""Vision towers behind one interface: picture in, one feature vector per patch out.
+
+Both towers take pictures ``[B, 3, H, W]`` in [-1, 1] with sides that are multiples of ``patch_size`` and
+position ids ``[N]`` (row * max_patches_per_side + column), and return ``[B, N, hidden_size]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import SiglipVisionConfig
+from transformers.models.siglip.modeling_siglip import SiglipEncoder
+
+from .configuration import CooperConfig
+
+
+def patchify(image: Tensor, size: int) -> Tensor:
+    """Cut ``[B, C, H, W]`` into ``[B, N, size*size*C]`` patches, pixel order (row, column, channel)."""
+    b, c, h, w = image.shape
+    x = image.reshape(b, c, h // size, size, w // size, size)
+    return x.permute(0, 2, 4, 3, 5, 1).reshape(b, (h // size) * (w // size), size * size * c)
+
+
+class SiglipEmbeddings(nn.Module):
+    """Linear patch embedding plus a learned position table (no convolution, no interpolation)."""
+
+    def __init__(self, hidden: int, patch: int, positions: int) -> None:
+        super().__init__()
+        self.patch_embedding = nn.Linear(3 * patch * patch, hidden)
+        self.position_embedding = nn.Embedding(positions, hidden)
+
+
+class SiglipTransformer(nn.Module):
+    """The SigLIP encoder stack with the official parameter names."""
+
+    def __init__(self, config: CooperConfig) -> None:
+        super().__init__()
+        v = config.vision
+        siglip = SiglipVisionConfig(
+            hidden_size=v['hidden_size'], intermediate_size=v['intermediate_size'],
+            num_hidden_layers=v['num_layers'], num_attention_heads=v['num_attention_heads'],
+            patch_size=v['patch_size'], hidden_act='gelu_pytorch_tanh', layer_norm_eps=1e-6,
+            attention_dropout=0.0)
+        siglip._attn_implementation = 'eager'
+        self.embeddings = SiglipEmbeddings(
+            v['hidden_size'], v['patch_size'], config.max_patches_per_side**2)
+        self.encoder = SiglipEncoder(siglip)
+        self.post_layernorm = nn.LayerNorm(v['hidden_size'], eps=1e-6)
+
+
+class SiglipNaViT(nn.Module):
+    """SigLIP tower for pictures of any size: full attention inside each picture."""
+
+    def __init__(self, config: CooperConfig) -> None:
+        super().__init__()
+        self.patch_size = int(config.vision['patch_size'])
+        self.vision_model = SiglipTransformer(config)
+
+    def forward(self, image: Tensor, position_ids: Tensor) -> Tensor:
+        m = self.vision_model
+        x = m.embeddings.patch_embedding(patchify(image, self.patch_size))
+        x = x + m.embeddings.position_embedding(position_ids)
+        for layer in m.encoder.layers:
+            out = layer(x, None)
+            x = out[0] if isinstance(out, tuple) else out
+        return m.post_layernorm(x)
+
+
+# EfficientNet-Lite0 (Tan and Le 2019; the "lite" variant has no squeeze-excitation and uses ReLU6):
+# expansion, output channels, kernel, stride of the first block, repeats. The last stage (320 channels)
+# and the classifier are left out: their stride is the same and they cost a third of the tower.
+LITE0_STAGES = ((1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 40, 5, 2, 2), (6, 80, 3, 2, 3),
+                (6, 112, 5, 1, 3), (6, 192, 5, 2, 4))
+LITE0_TAPS = {2: 24, 4: 40, 10: 112, 14: 192}  # block index -> channels at strides 4, 8, 16, 32
+
+
+def _pad_same(x: Tensor, kernel: int) -> Tensor:
+    """TensorFlow "SAME" padding of a stride-2 convolution on an even side."""
+    p = kernel - 2
+    return F.pad(x, [p // 2, p - p // 2, p // 2, p - p // 2])
+
+
+class InvertedResidual(nn.Module):
+    """MobileNet block with the batch norms folded into the convolutions (the tower is frozen)."""
+
+    def __init__(self, inp: int, out: int, expand: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        mid = inp * expand
+        self.kernel, self.stride = kernel, stride
+        self.residual = stride == 1 and inp == out
+        self.expand = nn.Conv2d(inp, mid, 1) if expand > 1 else None
+        self.depthwise = nn.Conv2d(
+            mid, mid, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=mid)
+        self.project = nn.Conv2d(mid, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self.expand(x)) if self.expand is not None else x
+        y = F.relu6(self.depthwise(y if self.stride == 1 else _pad_same(y, self.kernel)))
+        y = self.project(y)
+        return x + y if self.residual else y
+
+
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite0 features gathered per 16-px patch.
+
+    One vector per patch: stride 16 (112), stride 32 repeated (192), and the stride 8 and stride 4 maps
+    folded into the patch (160 + 384), so that position inside the patch is not lost: 848 channels.
+    """
+
+    def __init__(self, config: CooperConfig) -> None:
+        super().__init__()
+        self.patch_size = int(config.vision['patch_size'])
+        if self.patch_size != 16 or config.vision['hidden_size'] != 848:
+            raise ValueError('efficientnet_lite needs patch_size 16 and hidden_size 848')
+        self.stem = nn.Conv2d(3, 32, 3, 2)
+        blocks: list[nn.Module] = []
+        channels = 32
+        for expand, out, kernel, stride, repeats in LITE0_STAGES:
+            for i in range(repeats):
+                blocks.append(InvertedResidual(channels, out, expand, kernel, stride if i == 0 else 1))
+                channels = out
+        self.blocks = nn.ModuleList(blocks)
+
+    def features(self, image: Tensor) -> Sequence[Tensor]:
+        """Feature maps at strides 4, 8, 16, 32 (the last rounded up on odd grids)."""
+        x = F.relu6(self.stem(_pad_same(image, 3)))
+        taps = []
+        for i, block in enumerate(self.blocks):
+            if i == 11 and (x.shape[-1] % 2 or x.shape[-2] % 2):
+                x = F.pad(x, [0, x.shape[-1] % 2, 0, x.shape[-2] % 2])  # odd grid before stride 32
+            x = block(x)
+            if i in LITE0_TAPS:
+                taps.append(x)
+        return taps
+
+    def forward(self, image: Tensor, position_ids: Tensor) -> Tensor:
+        f4, f8, f16, f32 = self.features(image)
+        h, w = image.shape[-2] // 16, image.shape[-1] // 16
+        coarse = f32.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w]
+        x = torch.cat([f16, coarse, F.pixel_unshuffle(f8, 2), F.pixel_unshuffle(f4, 4)], 1)
+        # The ImageNet features are of the order of 2; the connector expects about 1.
+        return 0.5 * x.flatten(2).transpose(1, 2)
+
+    def load_imagenet(self, state: dict[str, Tensor]) -> None:
+        """Fold the batch norms of the package's checkpoint (eps 1e-3) into the convolutions."""
+
+        def fold(conv: nn.Conv2d, weight: str, norm: str) -> None:
+            gain = state[norm + '.weight'] / torch.sqrt(state[norm + '.running_var'] + 1e-3)
+            conv.weight.data.copy_(state[weight] * gain[:, None, None, None])
+            assert conv.bias is not None
+            conv.bias.data.copy_(state[norm + '.bias'] - state[norm + '.running_mean'] * gain)
+
+        fold(self.stem, '_conv_stem.weight', '_bn0')
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, InvertedResidual)
+            p = f'_blocks.{i}.'
+            if block.expand is not None:
+                fold(block.expand, p + '_expand_conv.weight', p + '_bn0')
+            fold(block.depthwise, p + '_depthwise_conv.weight', p + '_bn1')
+            fold(block.project, p + '_project_conv.weight', p + '_bn2')
+
+
+def build_vision_tower(config: CooperConfig) -> nn.Module:
+    """The tower named by ``config.vision['type']``."""
+    return {'siglip_navit': SiglipNaViT, 'efficientnet_lite': EfficientNetLite}[
+        config.vision['type']](config)
