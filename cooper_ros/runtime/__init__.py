@@ -1,0 +1,1 @@
+"""Running a model folder: numpy and one inference engine, no torch."""

@@ -1,0 +1,150 @@
+"""Generating: map latents by the flow sampler, text token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooper_ros.runtime.backend import Float
+from cooper_ros.runtime.cancel import CancelToken, check
+from cooper_ros.runtime.context import Context, denoise
+from cooper_ros.runtime.flow import euler, guide
+from cooper_ros.runtime.spec import GenerationSettings
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Contexts of a batch of maps: conditional, and for guidance text-dropped and image-dropped."""
+
+    conditional: Sequence[Context]
+    text_dropped: Sequence[Context] = ()
+    image_dropped: Sequence[Context] = ()
+
+
+def guided_velocity(
+    conditions: Conditions,
+    latents: Float,
+    time: float,
+    rows: int,
+    columns: int,
+    settings: GenerationSettings,
+    guided: bool = True,
+) -> Float:
+    """Velocity [B, N, c] at one time, guided where asked for and the text scale exceeds 1."""
+    velocity = denoise(conditions.conditional, latents, time, rows, columns)[0]
+    if not guided or not settings.guided:
+        return velocity
+    text_dropped = denoise(conditions.text_dropped, latents, time, rows, columns)[0]
+    image_dropped = None
+    if settings.image_scale > 1.0:
+        image_dropped = denoise(conditions.image_dropped, latents, time, rows, columns)[0]
+    return guide(velocity, text_dropped, image_dropped, settings)
+
+
+def generate_latents(
+    conditions: Conditions,
+    noise: Float,
+    rows: int,
+    columns: int,
+    settings: GenerationSettings,
+    cancel: CancelToken | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Float:
+    """Clean latent tokens [B, N, c] from those at t = 1 (`flow.initial_latents`).
+
+    Contexts are not changed. Raises GenerationCancelled between two steps on request.
+    """
+
+    def velocity(latents: Float, time: float, guided: bool) -> Float:
+        return guided_velocity(conditions, latents, time, rows, columns, settings, guided)
+
+    return euler(noise, velocity, settings, cancel, progress)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Token choice: `temperature` 0 is greedy; `top_p` keeps the smallest set of that mass."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """Ids without markers, their text, and whether the end marker was reached.
+
+    `confidence` is the geometric mean probability of the chosen tokens, NaN without tokens.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+    finished: bool
+    confidence: float
+
+
+def generate_text(
+    context: Context,
+    max_tokens: int,
+    decoding: Decoding | None = None,
+    cancel: CancelToken | None = None,
+    on_text: Callable[[str], None] | None = None,
+    prefix: str = "",
+) -> GeneratedText:
+    """Write a text segment behind `context`, which stays as it is.
+
+    The start marker (and `prefix`, which becomes part of the text) is fed, then tokens are chosen
+    until the end marker or `max_tokens`. Keys and values of decoding are discarded, as in the
+    official inference: to keep the turn, add it with `Context.add_text`. `on_text` is called with
+    the whole text so far after each token. Raises GenerationCancelled between tokens on request.
+    """
+    spec, tokenizer = context.engine.spec, context.engine.tokenizer
+    ids = tokenizer.encode(prefix) if prefix else []
+    probabilities: list[float] = []
+    finished = False
+    work = context.fork()
+    logits = work.add_ids([spec.tokens.text_start, *ids])
+    for token, probability in _choices(work, logits, decoding or Decoding()):
+        probabilities.append(probability)
+        if token == spec.tokens.text_end:
+            finished = True
+            break
+        ids.append(token)
+        if on_text is not None:
+            on_text(tokenizer.decode(ids))
+        check(cancel)
+        if len(probabilities) >= max_tokens:
+            break
+    confidence = float(np.exp(np.mean(np.log(probabilities)))) if probabilities else float("nan")
+    return GeneratedText(tuple(ids), tokenizer.decode(ids), finished, confidence)
+
+
+def _choices(work: Context, logits: Float, decoding: Decoding) -> Iterator[tuple[int, float]]:
+    """Chosen tokens and their probabilities, endless; feeds each token before the next."""
+    limit = work.engine.spec.vocab_limit
+    random = np.random.default_rng(decoding.seed)
+    while True:
+        probabilities = _softmax(logits[:limit] if limit else logits, decoding.temperature)
+        token = _pick(probabilities, decoding, random)
+        yield token, max(float(probabilities[token]), 1e-12)
+        logits = work.add_ids([token])
+
+
+def _softmax(logits: Float, temperature: float) -> np.ndarray:
+    scaled = logits.astype(np.float64) / (temperature if temperature > 0.0 else 1.0)
+    weights = np.exp(scaled - scaled.max())
+    return weights / weights.sum()
+
+
+def _pick(probabilities: np.ndarray, decoding: Decoding, random: np.random.Generator) -> int:
+    if decoding.temperature <= 0.0:
+        return int(np.argmax(probabilities))
+    if decoding.top_p < 1.0:
+        order = np.argsort(-probabilities, kind="stable")
+        kept = int(np.searchsorted(np.cumsum(probabilities[order]), decoding.top_p)) + 1
+        allowed = np.zeros_like(probabilities)
+        allowed[order[:kept]] = probabilities[order[:kept]]
+        probabilities = allowed / allowed.sum()
+    return int(random.choice(len(probabilities), p=probabilities))
