@@ -1,0 +1,94 @@
+"""The command `cooper`: one subcommand per module of this folder, imported only when used.
+
+A subcommand's module defines `add_arguments(parser)`, `run(args) -> int`, a docstring whose first
+line is its help, and `EXAMPLE`, a command line for its `--help`.
+Exit codes: 0 it worked, 1 it did not, 2 it was used wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from cooper_ros import __version__
+from cooper_ros.core.errors import CooperError
+
+# name -> (module, one line for `cooper --help`)
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("cooper_ros.cli.demo", "simulated camera, node and questions, all at once"),
+    "perceive": ("cooper_ros.cli.perceive", "depth and segmentation of one image file"),
+    "ask": ("cooper_ros.cli.ask", "ask a question about one image file"),
+    "eval": ("cooper_ros.cli.eval", "score a model on unseen scenes"),
+    "bench": ("cooper_ros.cli.bench", "measure speed and memory on this machine"),
+    "data": ("cooper_ros.cli.data", "make training data"),
+    "train": ("cooper_ros.cli.train", "train a model"),
+    "export": ("cooper_ros.cli.export", "turn a checkpoint into a model folder for robots"),
+    "engine": ("cooper_ros.cli.engine", "build and list engines for this device"),
+    "conformance": ("cooper_ros.cli.conformance", "compare a model with reference arrays"),
+}
+
+
+def _overview() -> argparse.ArgumentParser:
+    width = max(map(len, SUBCOMMANDS))
+    lines = [f"  {name.ljust(width)}  {text}" for name, (_, text) in SUBCOMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="cooper",
+        description="Depth, segmentation and spatial answers from one camera.",
+        epilog="subcommands:\n" + "\n".join(lines) + "\n\nexample: cooper demo --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"cooper_ros {__version__}")
+    parser.add_argument("subcommand", metavar="SUBCOMMAND", choices=SUBCOMMANDS, help="see below")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, help="its own arguments, see SUBCOMMAND --help"
+    )
+    return parser
+
+
+def _parser_of(name: str) -> tuple[argparse.ArgumentParser, object]:
+    module = importlib.import_module(SUBCOMMANDS[name][0])
+    parser = argparse.ArgumentParser(
+        prog=f"cooper {name}",
+        description=(module.__doc__ or "").strip(),
+        epilog=f"example:\n  {module.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return parser, module
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit code.
+
+    Wrong use exits with SystemExit(2), as argparse does. Errors of this package are for people
+    and are printed without traceback (COOPER_DEBUG=1 shows it); anything else is a bug and
+    raises.
+    """
+    chosen = _overview().parse_args(argv)
+    try:
+        parser, module = _parser_of(chosen.subcommand)
+        return int(module.run(parser.parse_args(chosen.arguments)) or 0)  # type: ignore[attr-defined]
+    except KeyboardInterrupt:
+        print(f"cooper {chosen.subcommand}: interrupted", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "cooper_ros":
+            raise
+        print(
+            f"cooper {chosen.subcommand}: needs the Python package {error.name!r}, which is not "
+            "installed; the README says which extra brings it",
+            file=sys.stderr,
+        )
+        return 1
+    except (CooperError, FileNotFoundError) as error:
+        if os.environ.get("COOPER_DEBUG"):
+            raise
+        print(f"cooper {chosen.subcommand}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
