@@ -1,0 +1,50 @@
+"""What the process environment must say before rclpy starts.
+
+Defaults only: a value that the user has set is never changed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+PACKAGE = "cooper_ros"
+PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+PROFILE_FILE = "config/fastdds_shm.xml"
+
+
+def share_directory() -> Path | None:
+    """Folder that holds `config` and `launch`: the checkout, or share/cooper_ros when installed."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "package.xml").is_file() and (checkout / PROFILE_FILE).is_file():
+        return checkout
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    for prefix in (*prefixes, sys.prefix, *(str(parent) for parent in checkout.parents)):
+        share = Path(prefix) / "share" / PACKAGE
+        if prefix and share.is_dir():
+            return share
+    return None
+
+
+def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Fill in what our executables need; call it before rclpy.init().
+
+    * Fast DDS profile: the default shared-memory segment (512 KiB) is smaller than one VGA image.
+      Images are then cut into fragments, and a best-effort reader loses two thirds of them. The
+      profile gives 32 MiB. Both sides of a topic need it, so the cameras should have it too; see
+      the launch files. (The variable is the one of Fast DDS 2, which Jazzy has.)
+    * Resource index: ROS wheels in a virtual environment set no AMENT_PREFIX_PATH, and asking the
+      index for the share directory would fail.
+    * One OpenMP thread for numpy's and OpenCV's small work, and sleeping instead of spinning while
+      it waits: the cores belong to the inference engine and to the camera.
+    """
+    share = share_directory()
+    if share is not None and (share / PROFILE_FILE).is_file():
+        environment.setdefault(PROFILE_VARIABLE, str(share / PROFILE_FILE))
+    if (Path(sys.prefix) / "share" / "ament_index").is_dir():
+        environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        environment.setdefault(variable, "1")
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,150 @@
+"""The camera: subscriptions, the newest calibration, and saying so when nothing arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import qos_policy_name_from_kind
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from cooper_ros.ros.qos import SensorDataQoS
+from cooper_ros.ros.worker import Snapshot
+
+MAX_FRAME_IDS = 16
+"""Calibrations kept: a stream of ever new frame ids must not fill the memory."""
+
+
+class CameraInput:
+    """Subscribes to one camera and leaves every image in `on_frame`.
+
+    `on_calibration()` is called when a camera_info differs from the one before.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        transport: str,
+        on_frame: Callable[[Snapshot], None],
+        on_calibration: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._on_frame = on_frame
+        self._on_calibration = on_calibration
+        self._infos: dict[str, CameraInfo] = {}
+        self._started = time.monotonic()
+        self._last_image: float | None = None
+        self._warned = False
+        self.qos_problem = ""
+        compressed = transport == "compressed"
+        self._image_type: Any = CompressedImage if compressed else Image
+        self._subscriptions = [
+            self._subscribe(self._image_type, "image/compressed" if compressed else "image"),
+            self._subscribe(CameraInfo, "camera_info"),
+        ]
+
+    def _subscribe(self, message_type: Any, topic: str) -> Any:
+        callback = self._receive_info if message_type is CameraInfo else self._receive_image
+        resolved = self._node.resolve_topic_name(topic)
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=lambda event: self._report_qos(resolved, event)
+        )
+        return self._node.create_subscription(
+            message_type, topic, callback, SensorDataQoS(), event_callbacks=events
+        )
+
+    @property
+    def topics(self) -> tuple[str, str]:
+        """Full names of the image topic and the camera_info topic."""
+        return self._subscriptions[0].topic_name, self._subscriptions[1].topic_name
+
+    def close(self) -> None:
+        """Stop listening."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+
+    def info_for(self, frame_id: str) -> CameraInfo | None:
+        """The newest camera_info of this optical frame; one without a frame id fits any."""
+        found = self._infos.get(frame_id) or self._infos.get("")
+        if found is None and frame_id == "" and self._infos:
+            found = next(reversed(self._infos.values()))
+        return found
+
+    def info_problem(self, frame_id: str) -> str:
+        """Why there is no calibration for a frame, for people."""
+        if not self._infos:
+            return f"no camera_info has arrived on {self.topics[1]}"
+        return (
+            f"camera_info on {self.topics[1]} is for frame {', '.join(map(repr, self._infos))}, "
+            f"the image is in frame {frame_id!r}"
+        )
+
+    def _receive_image(self, message: Any) -> None:
+        self._last_image = time.monotonic()
+        self._warned = False
+        self._on_frame(Snapshot(message))
+
+    def _receive_info(self, message: CameraInfo) -> None:
+        frame_id = message.header.frame_id
+        before = self._infos.pop(frame_id, None)
+        self._infos[frame_id] = message
+        if len(self._infos) > MAX_FRAME_IDS:
+            del self._infos[next(iter(self._infos))]
+        if before is None or not _same_calibration(before, message):
+            self._on_calibration()
+
+    def _report_qos(self, topic: str, event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        writers = ", ".join(sorted(self._writers(topic))) or "unknown"
+        self.qos_problem = (
+            f"{topic}: publisher ({writers}) offers an incompatible {policy}; no message of it "
+            "will arrive until publisher and node agree"
+        )
+        self._node.get_logger().error(self.qos_problem)
+
+    def _writers(self, topic: str) -> set[str]:
+        return {
+            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+            for info in self._node.get_publishers_info_by_topic(topic)
+        }
+
+    def silence(self, limit_s: float) -> str:
+        """Why no image came for `limit_s` seconds, for people; "" if one did. Logged once."""
+        since = time.monotonic() - (self._last_image or self._started)
+        if limit_s <= 0.0 or since < limit_s:
+            return ""
+        topic = self.topics[0]
+        writers = self._writers(topic)
+        problem = f"no image on {topic} for {since:.0f} s: "
+        if writers:
+            problem += f"published by {', '.join(sorted(writers))}, but nothing arrives"
+        else:
+            wanted = f"sensor_msgs/msg/{self._image_type.__name__}"
+            others = [
+                name
+                for name, types in self._node.get_topic_names_and_types()
+                if wanted in types and not name.startswith(self._node.get_fully_qualified_name())
+                and self._node.count_publishers(name)
+            ]
+            problem += "nobody publishes it; " + (
+                f"remap `image` to one of {', '.join(sorted(others))}"
+                if others
+                else f"there is no {wanted} topic at all, is the camera running?"
+            )
+        if not self._warned:
+            self._warned = True
+            self._node.get_logger().warning(problem)
+        return problem
+
+
+def _same_calibration(one: CameraInfo, other: CameraInfo) -> bool:
+    return all(
+        list(getattr(one, name)) == list(getattr(other, name)) for name in ("k", "d")
+    ) and all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("width", "height", "binning_x", "binning_y", "roi", "distortion_model")
+    )

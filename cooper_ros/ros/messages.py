@@ -1,0 +1,197 @@
+"""Results of the core as messages of this package.
+
+Unknown numbers stay NaN on the wire. Stamps and frames are those of the camera image that a result
+was made from, never the time at which it was finished.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import Point
+from sensor_msgs.msg import RegionOfInterest
+from std_msgs.msg import ColorRGBA, Header
+
+from cooper_ros import msg as interfaces
+from cooper_ros.core import types
+
+NANOSECONDS = 1_000_000_000
+
+
+def to_time(stamp_ns: int) -> Time:
+    """Nanoseconds since the epoch as a Time."""
+    return Time(sec=int(stamp_ns // NANOSECONDS), nanosec=int(stamp_ns % NANOSECONDS))
+
+
+def time_to_ns(stamp: Time) -> int:
+    """A Time as nanoseconds."""
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
+
+
+def to_duration(seconds: float) -> Duration:
+    """Seconds as a Duration; unknown or negative becomes 0."""
+    if not math.isfinite(seconds) or seconds < 0.0:
+        return Duration()
+    total = round(seconds * NANOSECONDS)
+    return Duration(sec=int(total // NANOSECONDS), nanosec=int(total % NANOSECONDS))
+
+
+def duration_to_seconds(duration: Duration) -> float:
+    """A Duration in seconds."""
+    return float(duration.sec) + float(duration.nanosec) / NANOSECONDS
+
+
+def to_header(stamp_ns: int, frame_id: str) -> Header:
+    """Header with acquisition time and optical frame."""
+    return Header(stamp=to_time(stamp_ns), frame_id=frame_id)
+
+
+def to_point(position: Sequence[float]) -> Point:
+    """A 3-vector [m] as a Point."""
+    return Point(x=float(position[0]), y=float(position[1]), z=float(position[2]))
+
+
+def to_box(box: Sequence[int]) -> RegionOfInterest:
+    """(x, y, width, height) [px] as a RegionOfInterest."""
+    x, y, width, height = (max(int(value), 0) for value in box)
+    return RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height)
+
+
+def to_segment(segment: types.Segment) -> interfaces.Segment:
+    """Segment.msg of a core segment."""
+    return interfaces.Segment(
+        class_id=int(segment.class_id),
+        instance=int(segment.instance),
+        label=segment.label,
+        score=float(segment.score),
+        box=to_box(segment.box),
+        pixel_count=int(segment.pixel_count),
+        distance=float(segment.distance_m),
+        distance_stddev=float(segment.distance_stddev_m),
+        position=to_point(segment.position),
+    )
+
+
+def to_segment_array(segmentation: types.Segmentation) -> interfaces.SegmentArray:
+    """SegmentArray.msg, larger segments first."""
+    ordered = sorted(segmentation.segments, key=lambda segment: -segment.pixel_count)
+    return interfaces.SegmentArray(
+        header=to_header(segmentation.stamp_ns, segmentation.frame_id),
+        segments=[to_segment(segment) for segment in ordered],
+    )
+
+
+def to_label_info(
+    names: Sequence[str],
+    countable: Sequence[bool],
+    colors: Sequence[Sequence[float]],
+    model_id: str,
+    stamp_ns: int,
+) -> interfaces.LabelInfo:
+    """LabelInfo.msg; `colors` are RGB in [0, 1], entry i belongs to class id i."""
+    return interfaces.LabelInfo(
+        header=to_header(stamp_ns, ""),
+        class_ids=list(range(len(names))),
+        names=list(names),
+        countable=[bool(value) for value in countable],
+        colors=[
+            ColorRGBA(r=float(red), g=float(green), b=float(blue), a=1.0)
+            for red, green, blue in colors
+        ],
+        model_id=model_id,
+    )
+
+
+def to_depth_info(
+    depth: types.DepthMap, min_range_m: float, max_range_m: float, seconds: float
+) -> interfaces.DepthInfo:
+    """DepthInfo.msg of a depth map; the range is that of the model's depth code [m]."""
+    metric = bool(depth.metric)
+    has_confidence = bool(depth.confidence.size) and math.isfinite(float(depth.confidence.flat[0]))
+    return interfaces.DepthInfo(
+        header=to_header(depth.stamp_ns, depth.frame_id),
+        metric=metric,
+        scale_source=int(depth.scale_source),
+        scale=1.0 if metric else math.nan,
+        shift=0.0 if metric else math.nan,
+        fit_rmse=math.nan,
+        anchor_count=0,
+        min_range=float(min_range_m) if metric else math.nan,
+        max_range=float(max_range_m) if metric else math.nan,
+        confidence_method="channel_spread" if has_confidence else "none",
+        inference_time=to_duration(seconds),
+    )
+
+
+def to_object(reference: types.ObjectReference) -> interfaces.ObjectReference:
+    """ObjectReference.msg of a core reference."""
+    return interfaces.ObjectReference(
+        label=reference.label,
+        class_id=int(reference.class_id),
+        instance=int(reference.instance),
+        box=to_box(reference.box),
+        position=to_point(reference.position),
+        distance=float(reference.distance_m),
+        score=float(reference.score),
+    )
+
+
+def to_step(
+    step: types.ReasoningStep, topics: dict[types.StepType, str], stamp_ns: int
+) -> interfaces.ReasoningStep:
+    """ReasoningStep.msg; `topics` says where the maps of this frame were published."""
+    topic = topics.get(step.type, "")
+    return interfaces.ReasoningStep(
+        type=int(step.type),
+        text=step.text,
+        token_count=int(step.token_count),
+        topic=topic,
+        stamp=to_time(stamp_ns) if topic else Time(),
+        duration=to_duration(step.seconds),
+    )
+
+
+def to_answer(
+    answer: types.SpatialAnswer,
+    *,
+    return_trace: bool = False,
+    topics: dict[types.StepType, str] | None = None,
+    image_age_s: float = math.nan,
+) -> interfaces.SpatialAnswer:
+    """SpatialAnswer.msg of a core answer; the trace only on request."""
+    trace = answer.trace if return_trace else ()
+    return interfaces.SpatialAnswer(
+        header=to_header(answer.stamp_ns, answer.frame_id),
+        question=answer.question,
+        kind=int(answer.kind),
+        status=int(answer.status),
+        text=answer.text,
+        value=float(answer.value),
+        unit=answer.unit,
+        measured=float(answer.measured),
+        agree=bool(answer.agree),
+        low=float(answer.low),
+        high=float(answer.high),
+        confidence=float(answer.confidence),
+        objects=[to_object(reference) for reference in answer.objects],
+        trace=[to_step(step, topics or {}, answer.stamp_ns) for step in trace],
+        scale_source=int(answer.scale_source),
+        image_age=to_duration(image_age_s),
+        inference_time=to_duration(answer.seconds),
+        model_id=answer.model_id,
+        message=answer.message,
+    )
+
+
+def _nan_point() -> Any:
+    return to_point(types.UNKNOWN_POINT)
+
+
+def unknown_object(label: str) -> interfaces.ObjectReference:
+    """The reference to something that was asked for and is not known."""
+    return interfaces.ObjectReference(
+        label=label, class_id=-1, position=_nan_point(), distance=math.nan, score=math.nan
+    )

@@ -1,0 +1,59 @@
+"""Pictures for people: maps over the camera image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cooper_ros.core.types import Segmentation
+
+Picture = NDArray[np.uint8]
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def put_text(picture: Picture, text: str, x: int, y: int, scale: float = 0.5) -> None:
+    """Write text with a dark outline, its baseline at (x, y) [px]; changes the picture."""
+    for colour, thickness in ((BLACK, 3), (WHITE, 1)):
+        cv2.putText(picture, text, (x, y), FONT, scale, colour, thickness, cv2.LINE_AA)
+
+
+def label_picture(labels: NDArray[np.uint8], colors: NDArray[np.uint8]) -> Picture:
+    """Class ids [H, W] in their display colours: uint8 [H, W, 3]; `colors` uint8 [N, 3]."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colors)] = colors[:256]
+    return table[labels]
+
+
+def depth_picture(depth: NDArray[np.float32], low: float, high: float) -> Picture:
+    """Depth or relative depth [H, W] as RGB: bright near, dark far, grey where unknown."""
+    known = np.isfinite(depth)
+    span = max(high - low, 1e-6)
+    level = np.clip((np.where(known, depth, high) - low) / span, 0.0, 1.0)
+    code = ((1.0 - level) * 255.0).astype(np.uint8)
+    picture = cv2.cvtColor(cv2.applyColorMap(code, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    picture[~known] = 128
+    return picture  # type: ignore[return-value]
+
+
+def draw_overlay(
+    rgb: Picture, segmentation: Segmentation, colors: NDArray[np.uint8], stuff: Sequence[str] = ()
+) -> Picture:
+    """The image with class colours at 45 %, and box, name and distance of every object."""
+    tint = label_picture(segmentation.labels, colors)
+    picture = cv2.addWeighted(np.ascontiguousarray(rgb), 0.55, tint, 0.45, 0.0)
+    for segment in segmentation.segments:
+        if segment.label in stuff or segment.instance == 0:
+            continue
+        x, y, width, height = segment.box
+        colour = tuple(int(value) for value in colors[segment.class_id])
+        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, 2)
+        text = segment.label
+        if math.isfinite(segment.distance_m):
+            text += f" {segment.distance_m:.2f} m"
+        put_text(picture, text, x, max(y - 4, 12))
+    return picture  # type: ignore[return-value]

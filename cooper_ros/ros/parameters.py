@@ -1,0 +1,242 @@
+"""The parameters of the node `cooper`: one table that declares, checks and documents them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+PARAMETERS_BEGIN = "<!-- parameters:begin -->"
+PARAMETERS_END = "<!-- parameters:end -->"
+
+AT_ONCE = "at once"
+ACTIVATE = "next activate"
+CONFIGURE = "next configure"
+START = "start only"
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter.
+
+    `minimum` and `maximum` bound numbers (inclusive), `choices` lists the texts allowed. `effect`
+    says when a change is heard: at once, at the next lifecycle transition named, or never
+    (`START`: read-only).
+    """
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    effect: str = AT_ONCE
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def read_only(self) -> bool:
+        """True when it can only be given at start."""
+        return self.effect == START
+
+    @property
+    def type_name(self) -> str:
+        """ROS name of the type."""
+        return {bool: "bool", int: "integer", float: "double", str: "string"}[type(self.default)]
+
+    @property
+    def allowed(self) -> str:
+        """Range or choices for people, "" if any value goes."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.minimum is None:
+            return ""
+        return f"{self.minimum:g} to {self.maximum:g}"
+
+
+PARAMETERS: tuple[ParameterSpec, ...] = (
+    ParameterSpec(
+        "model",
+        "cooper-nano",
+        "Model folder: a path, or the name of a folder in the share directory's `engines`.",
+        CONFIGURE,
+    ),
+    ParameterSpec(
+        "backend",
+        "auto",
+        "Inference engine; `auto` takes the fastest one that this machine and folder have.",
+        CONFIGURE,
+        choices=("auto", "onnxruntime", "tensorrt"),
+    ),
+    ParameterSpec(
+        "threads",
+        0,
+        "CPU threads of the inference engine; 0 = the engine's choice for this machine.",
+        CONFIGURE,
+        0,
+        256,
+    ),
+    ParameterSpec(
+        "self_test",
+        True,
+        "Compare the model with the golden outputs in its folder before it is used.",
+        CONFIGURE,
+    ),
+    ParameterSpec(
+        "autostart", True, "Configure and activate by itself; false = wait for transitions.", START
+    ),
+    ParameterSpec(
+        "image_transport",
+        "raw",
+        "`raw` reads `image`, `compressed` reads `image/compressed` (JPEG or PNG).",
+        ACTIVATE,
+        choices=("raw", "compressed"),
+    ),
+    ParameterSpec(
+        "max_rate_hz",
+        0.0,
+        "Most frames perceived per second [Hz]; 0 = as many as the machine can.",
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    ParameterSpec(
+        "lazy",
+        True,
+        "Perceive only while a map topic has a reader or a question waits.",
+    ),
+    ParameterSpec(
+        "mode",
+        "interleaved",
+        "How `~/ask` answers with MODE_AUTO: `interleaved` thinks and draws maps, `direct` does "
+        "not.",
+        choices=("interleaved", "direct"),
+    ),
+    ParameterSpec(
+        "answer_timeout_s",
+        10.0,
+        "Longest wait for an answer [s] when the request names none.",
+        minimum=0.01,
+        maximum=3600.0,
+    ),
+    ParameterSpec(
+        "max_image_age_s",
+        2.0,
+        "A question is refused as stale when the newest image arrived longer ago [s]; 0 = never.",
+        minimum=0.0,
+        maximum=3600.0,
+    ),
+    ParameterSpec(
+        "queue_size",
+        8,
+        "Questions that may wait; one more is refused as busy.",
+        minimum=1,
+        maximum=256,
+    ),
+    ParameterSpec(
+        "max_question_length",
+        200,
+        "Longest question accepted [characters].",
+        minimum=1,
+        maximum=10000,
+    ),
+    ParameterSpec(
+        "no_image_warning_s",
+        5.0,
+        "Warn, with topic and publishers, when no image came for this long [s]; 0 = never.",
+        minimum=0.0,
+        maximum=3600.0,
+    ),
+)
+
+BY_NAME: dict[str, ParameterSpec] = {spec.name: spec for spec in PARAMETERS}
+
+
+def problem_with(spec: ParameterSpec, value: Any) -> str:
+    """Why `value` cannot be taken, for people; "" if it can."""
+    expected = type(spec.default)
+    if type(value) is not expected:
+        return f"{spec.name} must be a {spec.type_name}, got {value!r}"
+    if spec.choices and value not in spec.choices:
+        return f"{spec.name} must be one of {', '.join(spec.choices)}, got {value!r}"
+    if spec.minimum is not None and spec.maximum is not None:
+        if not math.isfinite(value) or not spec.minimum <= value <= spec.maximum:
+            return f"{spec.name} must be {spec.allowed}, got {value!r}"
+    return ""
+
+
+def to_descriptor(spec: ParameterSpec) -> Any:
+    """rcl_interfaces/ParameterDescriptor of one row."""
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    descriptor = ParameterDescriptor(
+        name=spec.name,
+        description=spec.description,
+        additional_constraints=f"takes effect: {spec.effect}"
+        + (f"; one of: {spec.allowed}" if spec.choices else ""),
+        read_only=spec.read_only,
+    )
+    if spec.minimum is not None and spec.maximum is not None:
+        if isinstance(spec.default, int):
+            bounds = IntegerRange(from_value=int(spec.minimum), to_value=int(spec.maximum), step=1)
+            descriptor.integer_range = [bounds]
+        else:
+            low, high = float(spec.minimum), float(spec.maximum)
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor
+
+
+def declare(node: Any) -> None:
+    """Declare the whole table on a node, and refuse bad changes with a reason."""
+    from rcl_interfaces.msg import SetParametersResult
+
+    def check(changes: Iterable[Any]) -> Any:
+        for change in changes:
+            spec = BY_NAME.get(change.name)
+            problem = problem_with(spec, change.value) if spec else ""
+            if problem:
+                return SetParametersResult(successful=False, reason=problem)
+        return SetParametersResult(successful=True)
+
+    # Before declaring: then values from the command line and from files are checked too.
+    node.add_on_set_parameters_callback(check)
+    for spec in PARAMETERS:
+        node.declare_parameter(spec.name, spec.default, to_descriptor(spec))
+
+
+def _show(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def render_markdown() -> str:
+    """The README's table between its two markers, markers included."""
+    lines = [
+        PARAMETERS_BEGIN,
+        "| parameter | type | default | allowed | takes effect | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    for spec in PARAMETERS:
+        lines.append(
+            f"| `{spec.name}` | {spec.type_name} | `{_show(spec.default)}` | {spec.allowed} | "
+            f"{spec.effect} | {spec.description} |"
+        )
+    lines.append(PARAMETERS_END)
+    return "\n".join(lines) + "\n"
+
+
+def render_yaml() -> str:
+    """A parameter file with every default and its meaning as a comment (config/cooper.yaml)."""
+    lines = [
+        "# Parameters of the node `cooper`, with their defaults.",
+        "# Made from cooper_ros/ros/parameters.py; a test holds the two together.",
+        "/**/cooper:",
+        "  ros__parameters:",
+    ]
+    for spec in PARAMETERS:
+        allowed = f" ({spec.allowed})" if spec.allowed else ""
+        value = f'"{spec.default}"' if isinstance(spec.default, str) else _show(spec.default)
+        lines.append(f"    # {spec.description}{allowed}")
+        lines.append(f"    {spec.name}: {value}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(render_markdown(), end="")

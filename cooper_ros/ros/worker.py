@@ -1,0 +1,242 @@
+"""The inference thread: newest frame in, questions in, one at a time.
+
+ROS callbacks only leave things here and return. A frame replaces the one that was not looked at yet
+(an old image is worth nothing to a robot); questions queue up to a limit. All questions that wait
+together are answered on one pinned frame, so its perception is computed once for them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from cooper_ros.core.errors import GenerationCancelled
+from cooper_ros.ros.refusals import BusyError, NoImageError, NotActiveError, StaleImageError
+from cooper_ros.runtime.cancel import CancelToken
+
+Perception = TypeVar("Perception")
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """An image as it came in, not converted yet; `received` is time.monotonic() [s].
+
+    `from_camera` is False for an image that came with a question: its maps are not published.
+    """
+
+    message: Any
+    camera_info: Any = None
+    from_camera: bool = True
+    received: float = field(default_factory=time.monotonic)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it arrived."""
+        return time.monotonic() - self.received
+
+
+class Job(Protocol):
+    """A question. `snapshot`: its own image, or None for the camera's newest one."""
+
+    snapshot: Snapshot | None
+    cancel: CancelToken
+
+    def run(self, perception: Any) -> None:
+        """Answer on this perception; errors raised here go to `fail`."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """End without an answer. May be called after `run` or `fail`: the first one counts."""
+        ...
+
+
+@dataclass
+class Counters:
+    """What the worker did since it was made."""
+
+    frames_received: int = 0
+    frames_perceived: int = 0
+    frames_dropped: int = 0
+    frames_failed: int = 0
+    questions_answered: int = 0
+    questions_refused: int = 0
+
+
+class InferenceWorker(Generic[Perception]):
+    """Owns the one thread in which the model runs.
+
+    `perceive(snapshot, cancel)` makes what jobs run on, and publishes it. `wanted()` says whether
+    frames should be perceived although nobody asked. `on_error(error)` hears of frames that failed.
+    All three are called in the worker thread.
+    """
+
+    def __init__(
+        self,
+        perceive: Callable[[Snapshot, CancelToken], Perception],
+        wanted: Callable[[], bool],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        self._perceive = perceive
+        self._wanted = wanted
+        self._on_error = on_error
+        self._condition = threading.Condition()
+        self._newest: Snapshot | None = None
+        self._is_new = False
+        self._queue: deque[Job] = deque()
+        self._running: Job | None = None
+        self._cancel = CancelToken()
+        self._stopping = False
+        self._last: tuple[Snapshot, Perception] | None = None
+        self._next_start = 0.0
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self.counters = Counters()
+        self.queue_size = 8
+        self.max_rate_hz = 0.0
+        self.max_image_age_s = 0.0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest frame that arrived."""
+        return self._newest
+
+    @property
+    def waiting(self) -> int:
+        """Questions in the queue."""
+        return len(self._queue)
+
+    def put_frame(self, snapshot: Snapshot) -> None:
+        """Leave a frame; it replaces one that nobody looked at. Never blocks for long."""
+        with self._condition:
+            self.counters.frames_received += 1
+            if self._is_new:
+                self.counters.frames_dropped += 1
+            self._newest, self._is_new = snapshot, True
+            self._condition.notify()
+
+    def submit(self, job: Job) -> None:
+        """Queue a question; raise BusyError when the queue is full, NotActiveError when stopped."""
+        with self._condition:
+            if self._stopping:
+                raise NotActiveError("the node is stopping and takes no more questions")
+            if len(self._queue) >= self.queue_size:
+                self.counters.questions_refused += 1
+                raise BusyError(
+                    f"{len(self._queue)} questions are waiting already (parameter queue_size); "
+                    "ask again later"
+                )
+            self._queue.append(job)
+            self._condition.notify()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Cancel what runs and what waits; True when the thread has ended within `timeout_s`."""
+        with self._condition:
+            self._stopping = True
+            waiting = [*self._queue, *([self._running] if self._running else [])]
+            self._queue.clear()
+            self._cancel.cancel()
+            for job in waiting:
+                job.cancel.cancel()
+            self._condition.notify()
+        for job in waiting:
+            job.fail(GenerationCancelled("the node stopped before this question was answered"))
+        if self._thread.ident is None or self._thread is threading.current_thread():
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # -- in the worker thread ------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                batch, frame = self._next_work()
+                if self._stopping:
+                    return
+            if batch:
+                self._answer(batch)
+            elif frame is not None:
+                self._look_at(frame)
+
+    def _next_work(self) -> tuple[list[Job], Snapshot | None]:
+        """Wait for work; the condition is held. Questions come before frames."""
+        while not self._stopping:
+            if self._queue:
+                return [*self._queue], None
+            delay: float | None = None
+            if self._is_new and self._wanted():
+                delay = self._next_start - time.monotonic()
+                if delay <= 0.0:
+                    self._is_new = False
+                    return [], self._newest
+            self._condition.wait(delay)
+        return [], None
+
+    def _look_at(self, snapshot: Snapshot) -> Perception | None:
+        try:
+            return self._perception_of(snapshot)
+        except GenerationCancelled:
+            return None
+        except Exception as error:  # a bad frame must not end the node
+            self.counters.frames_failed += 1
+            self._on_error(error)
+            return None
+
+    def _perception_of(self, snapshot: Snapshot) -> Perception:
+        if self._last is not None and self._last[0] is snapshot:
+            return self._last[1]
+        if self.max_rate_hz > 0.0:
+            self._next_start = time.monotonic() + 1.0 / self.max_rate_hz
+        perception = self._perceive(snapshot, self._cancel)
+        self.counters.frames_perceived += 1
+        self._last = (snapshot, perception)
+        return perception
+
+    def _pinned(self) -> Snapshot:
+        """The camera's newest frame, if it can be used for a question."""
+        with self._condition:
+            snapshot = self._newest
+            self._is_new = False  # its maps are made and published for the question
+        if snapshot is None:
+            raise NoImageError(
+                "no image has arrived yet: check that the camera publishes on the topic the node "
+                "reads (see the node's log for its name)"
+            )
+        if 0.0 < self.max_image_age_s < snapshot.age_s:
+            raise StaleImageError(
+                f"the newest image arrived {snapshot.age_s:.1f} s ago, more than "
+                f"{self.max_image_age_s:g} s (parameter max_image_age_s): is the camera running?"
+            )
+        return snapshot
+
+    def _answer(self, batch: list[Job]) -> None:
+        """Answer every job of a batch on one frame (or on the image that a job brought along)."""
+        pinned: Snapshot | None = None
+        for job in batch:
+            with self._condition:
+                # The job may have been taken back while others were answered.
+                if self._stopping or job not in self._queue:
+                    continue
+                self._queue.remove(job)
+                self._running = job
+            try:
+                job.cancel.check()
+                snapshot = job.snapshot
+                if snapshot is None:
+                    if pinned is None:
+                        pinned = self._pinned()
+                    snapshot = pinned
+                job.run(self._perception_of(snapshot))
+                self.counters.questions_answered += 1
+            except Exception as error:  # the job tells its client; the thread goes on
+                self.counters.questions_refused += 1
+                job.fail(error)
+            finally:
+                self._running = None
