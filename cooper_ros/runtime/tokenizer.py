@@ -154,15 +154,18 @@ class Tokenizer:
         return _join([self._raw.id_to_token(int(index)) or UNKNOWN for index in ids])
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
-        """Words of the text that the vocabulary lacks, in order; always empty for byte-level."""
+        """Words of the text that the vocabulary lacks, each once; always empty for byte-level."""
         if not self.word_level:
             return ()
         encoding = self._raw.encode(text, add_special_tokens=False)
         unknown = self._raw.token_to_id(UNKNOWN)
+        bad = {start for index, (start, _) in zip(encoding.ids, encoding.offsets) if index == unknown}
         return tuple(
-            text[start:end]
-            for index, (start, end) in zip(encoding.ids, encoding.offsets)
-            if index == unknown
+            dict.fromkeys(
+                match.group().strip("".join(PUNCTUATION))
+                for match in re.finditer(r"\S+", text)
+                if any(match.start() <= start < match.end() for start in bad)
+            )
         )
 
 
