@@ -1,0 +1,40 @@
+# make demo [ARGS="--seed 3 --json"]   simulated robot camera, node and questions; needs no torch
+# make test [ARGS="tests/core -k depth"] the tests, without the long ones
+# Both set up everything they need in .venv; the first time takes minutes.
+
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON ?= python3
+JOBS ?= 2
+ARGS ?=
+TEST_EXTRAS := torch,export,tensorrt,dev
+export PYTHON
+
+.PHONY: help venv venv-test demo test test-long lint clean
+
+help:
+	@sed -n 's/^# //p' Makefile; echo "make test-long | lint | venv | clean"
+
+venv:
+	@tools/setup_env.sh $(VENV)
+
+venv-test:
+	@tools/setup_env.sh $(VENV) $(TEST_EXTRAS)
+
+demo:
+	@tools/setup_env.sh $(VENV) >&2
+	@$(VENV)/bin/cooper demo $(ARGS)
+
+test: venv-test
+	@tools/run_tests.sh $(VENV) $(JOBS) -m "not long" $(ARGS)
+
+test-long: venv-test
+	@tools/run_tests.sh $(VENV) $(JOBS) $(ARGS)
+
+lint: venv-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) *.egg-info build install log
