@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as RawTokenizer
 
 from cooper_ros.core.errors import ModelFolderError
+from cooper_ros.reasoning.phrasings import VOCABULARY, join_words
 from cooper_ros.runtime.spec import TokenIds
 
-PAD, UNKNOWN = "<pad>", "<unk>"
-TEXT_START, TEXT_END = "<|im_start|>", "<|im_end|>"
-VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
-MARKERS = (TEXT_START, TEXT_END, VISION_START, VISION_END)
-TAGS = tuple(
-    f"<{slash}{name}>"
-    for name in ("think", "depth-estimation", "segmentation", "obj", "answer")
-    for slash in ("", "/")
-)
-DIGITS = tuple("0123456789")
-PUNCTUATION = tuple(".,?+-")
+UNKNOWN = "<unk>"
+MARKERS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
 
 # The split of Qwen2: contractions, words with one leading mark, single digits, marks, white space.
 QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-WORD_SPLIT = r"<\|[a-z_]+\|>|</?[a-z-]+>|[a-z]+|[0-9]|[^\sa-z0-9]"
+# The split of `reasoning.phrasings.split_words`, on lower-cased text.
+WORD_SPLIT = r"<\|[a-z_]+\|>|</?[a-z-]+>|[a-z]+|[0-9]|\S"
 
 
 class Tokenizer:
@@ -100,15 +93,13 @@ class Tokenizer:
         return tokenizer
 
     @classmethod
-    def from_words(cls, words: Iterable[str]) -> Tokenizer:
-        """A word-level tokenizer: markers, tags, digits, punctuation, then the sorted words."""
-        fixed = (PAD, UNKNOWN, *MARKERS, *TAGS, *DIGITS, *PUNCTUATION)
-        wanted = {word.lower() for word in words} - set(fixed)
-        bad = sorted(word for word in wanted if not re.fullmatch(r"[a-z]+", word))
-        if bad:
-            raise ValueError(f"a word-level vocabulary takes words of letters only, got {bad[0]!r}")
-        vocab = {token: index for index, token in enumerate((*fixed, *sorted(wanted)))}
-        raw = RawTokenizer(models.WordLevel(vocab=vocab, unk_token=UNKNOWN))
+    def from_vocabulary(cls, vocabulary: Sequence[str] = VOCABULARY) -> Tokenizer:
+        """A word-level tokenizer: the index of a token string is its id."""
+        missing = [token for token in (UNKNOWN, *MARKERS) if token not in vocabulary]
+        if missing or len(set(vocabulary)) != len(vocabulary):
+            raise ValueError(f"vocabulary with repeated tokens or without {missing}")
+        table = {token: index for index, token in enumerate(vocabulary)}
+        raw = RawTokenizer(models.WordLevel(vocab=table, unk_token=UNKNOWN))
         raw.normalizer = normalizers.Lowercase()
         raw.pre_tokenizer = pre_tokenizers.Split(
             Regex(WORD_SPLIT), behavior="removed", invert=True
@@ -151,7 +142,7 @@ class Tokenizer:
         """Text of token ids. Word-level numbers are joined: `+ 0 . 1 2` becomes `+0.12`."""
         if not self.word_level:
             return str(self._raw.decode(list(ids), skip_special_tokens=False))
-        return _join([self._raw.id_to_token(int(index)) or UNKNOWN for index in ids])
+        return join_words([self._raw.id_to_token(int(index)) or UNKNOWN for index in ids])
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Words of the text that the vocabulary lacks, each once; always empty for byte-level."""
@@ -162,7 +153,7 @@ class Tokenizer:
         bad = {start for index, (start, _) in zip(encoding.ids, encoding.offsets) if index == unknown}
         return tuple(
             dict.fromkeys(
-                match.group().strip("".join(PUNCTUATION))
+                match.group().strip(".,:;?!")
                 for match in re.finditer(r"\S+", text)
                 if any(match.start() <= start < match.end() for start in bad)
             )
@@ -175,20 +166,5 @@ def _special_tokens(config: dict) -> list[str]:
     tokens = [listed[key]["content"] for key in sorted(listed, key=int)]
     end = config.get("eos_token")
     named = [end["content"] if isinstance(end, dict) else end]
-    named += list(config.get("additional_special_tokens", [])) + [VISION_START, VISION_END]
+    named += list(config.get("additional_special_tokens", [])) + list(MARKERS)
     return tokens + [token for token in dict.fromkeys(named) if token and token not in tokens]
-
-
-def _join(tokens: Sequence[str]) -> str:
-    """Words with single spaces, numbers without: digits, a point between digits, a sign before."""
-    text = ""
-    for index, token in enumerate(tokens):
-        before = tokens[index - 1] if index else ""
-        after = tokens[index + 1] if index + 1 < len(tokens) else ""
-        glued = (
-            (token.isdigit() and (before.isdigit() or before in ("+", "-")))
-            or (token == "." and before.isdigit() and after.isdigit())
-            or (token.isdigit() and before == "." and index > 1 and tokens[index - 2].isdigit())
-        )
-        text += token if glued or not text else f" {token}"
-    return text

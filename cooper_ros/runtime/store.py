@@ -1,0 +1,176 @@
+"""Contexts under the names that the reasoning loop gives them, and the maps they refer to.
+
+The loop names a context by the tuple of its segments. The store finds the longest prefix that was
+read before, forks it and adds what is missing. What belongs to the frame alone (image, system text,
+maps placed before the question) stays for later questions; the rest lives as long as its question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cooper_ros.core.codecs import spectral_colormap
+from cooper_ros.core.types import Intrinsics
+from cooper_ros.reasoning.loop import (
+    ContextSpec,
+    GenerateMap,
+    ImageSegment,
+    LoopScript,
+    MapSegment,
+    TextSegment,
+)
+from cooper_ros.reasoning.tags import DEPTH, MapKind
+from cooper_ros.runtime.backend import Float
+from cooper_ros.runtime.context import Context, Engine
+from cooper_ros.runtime.generation import Conditions
+from cooper_ros.runtime.pictures import (
+    Pictures,
+    add_input_image,
+    decode_latents,
+    prepare,
+    to_rgb,
+    unit_range,
+)
+from cooper_ros.runtime.spec import ModelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedMap:
+    """A map as the model made it: latent tokens [N, c] and their picture [3, h, w], nominally in
+    [-1, 1]."""
+
+    kind: MapKind
+    tokens: Float
+    picture: Float
+
+    @classmethod
+    def decode(
+        cls, engine: Engine, kind: MapKind, tokens: Float, pictures: Pictures
+    ) -> GeneratedMap:
+        """Run the autoencoder's decoder on latent tokens [N, c]."""
+        picture = decode_latents(engine, tokens, pictures.rows, pictures.columns)
+        return cls(kind, tokens, picture)
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """uint8 [h, w, 3] as the official model sees its own map: depth in the Spectral colour map
+        (near red, far blue), segmentation in its own colours."""
+        if self.kind == DEPTH:
+            return spectral_colormap(unit_range(self.picture).mean(axis=0)).transpose(1, 2, 0)
+        return to_rgb(self.picture)
+
+
+def script_of(spec: ModelSpec) -> LoopScript:
+    """The loop script of a model."""
+    prompts = spec.prompts
+    return LoopScript(
+        spec.map_placement,
+        prompts.depth,
+        prompts.segmentation,
+        prompts.system,
+        prompts.reflection,
+        prompts.direct,
+        spec.loop.max_turns,
+        spec.loop.max_turn_tokens,
+    )
+
+
+class ContextStore:
+    """Contexts and maps of one frame, or (with a parent) of one question about it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        pictures: Pictures,
+        intrinsics: Intrinsics | None = None,
+        parent: ContextStore | None = None,
+    ) -> None:
+        self.engine = engine
+        self.pictures = pictures
+        self.intrinsics = intrinsics
+        self.image_passes = 0
+        """How often the input image was read; 1 for any number of questions."""
+        self._parent = parent
+        self._contexts: dict[ContextSpec, Context] = {}
+        self._maps: dict[MapSegment, GeneratedMap] = {}
+
+    def for_question(self) -> ContextStore:
+        """A store for one question: sees this one, and is dropped with the question."""
+        return ContextStore(self.engine, self.pictures, self.intrinsics, self)
+
+    def context(self, name: ContextSpec) -> Context:
+        """The context of these segments. Fork it before adding to it."""
+        known, context = self._longest(name)
+        for end in range(known + 1, len(name) + 1):
+            context = context.fork()
+            self._add(context, name[end - 1])
+            self._owner(name[:end])._contexts[name[:end]] = context
+        return context
+
+    def set_map(self, segment: MapSegment, made: GeneratedMap) -> None:
+        """Make a map known; contexts that held another map under this name are forgotten."""
+        self._maps[segment] = made
+        for name in [name for name in self._contexts if segment in name]:
+            del self._contexts[name]
+
+    def map(self, segment: MapSegment) -> GeneratedMap | None:
+        """The map of a segment, here or in the frame's store; None if there is none."""
+        made = self._maps.get(segment)
+        if made is None and self._parent is not None:
+            return self._parent.map(segment)
+        return made
+
+    def _longest(self, name: ContextSpec) -> tuple[int, Context]:
+        for end in range(len(name), 0, -1):
+            found = self._find(name[:end])
+            if found is not None:
+                return end, found
+        return 0, Context(self.engine)
+
+    def _find(self, name: ContextSpec) -> Context | None:
+        found = self._contexts.get(name)
+        if found is None and self._parent is not None:
+            return self._parent._find(name)
+        return found
+
+    def _owner(self, name: ContextSpec) -> ContextStore:
+        """Where a context is kept: at the frame when nothing in it belongs to a question."""
+        if self._parent is None:
+            return self
+        system = self.engine.spec.prompts.system
+        for segment in name:
+            if isinstance(segment, TextSegment) and segment.text != system:
+                return self
+            if isinstance(segment, MapSegment) and segment in self._maps:
+                return self
+        return self._parent
+
+    def _add(self, context: Context, segment: TextSegment | ImageSegment | MapSegment) -> None:
+        if isinstance(segment, TextSegment):
+            context.add_text(segment.text)
+        elif isinstance(segment, ImageSegment):
+            (self._parent or self).image_passes += 1
+            add_input_image(context, self.pictures, self.intrinsics)
+        else:
+            self._add_map(context, segment)
+
+    def _add_map(self, context: Context, segment: MapSegment) -> None:
+        made = self.map(segment)
+        if made is None:
+            raise KeyError(f"the {segment.kind} map {segment.index} was not made yet")
+        if self.engine.spec.map_context == "latent":
+            context.add_latents(made.tokens, self.pictures.rows, self.pictures.columns)
+        else:
+            context.add_vision(prepare(self.engine.spec, made.rgb()).vision)
+
+
+def map_conditions(store: ContextStore, request: GenerateMap) -> Conditions:
+    """The contexts that a map is generated from, as far as its placement has them."""
+    text_dropped, image_dropped = request.text_dropped, request.image_dropped
+    return Conditions(
+        [store.context(request.conditional)],
+        [store.context(text_dropped)] if text_dropped is not None else [],
+        [store.context(image_dropped)] if image_dropped is not None else [],
+    )
