@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
 from cooper_ros.core.types import NAN, ReasoningStep, Status, StepType
 from cooper_ros.reasoning.tags import (
     DEPTH,
