@@ -1,0 +1,1 @@
+"""Checkpoint to model folder: ONNX graphs whose weights are byte ranges of safetensors shards."""

@@ -1,0 +1,117 @@
+"""Inputs, outputs and symbolic shapes of the five graphs, derived from a configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cooper_ros.runtime.signature import Dimension, GraphSignature, TensorSpec
+
+if TYPE_CHECKING:
+    from cooper_ros.model.configuration import CooperConfig
+
+# Two sizes per symbol.  The first is traced; both are checked against torch.  No size equals
+# another one of the same graph or a weight dimension by accident, so that a dimension that was
+# frozen during tracing fails the check instead of passing it.
+TRACE, CHECK = 0, 1
+TRACED_SIZES: dict[str, tuple[int, int]] = {
+    "batch": (2, 3),
+    "seq": (5, 1),
+    "past": (7, 11),
+    "tokens": (6, 10),
+}
+# Vision and map images in patches (rows, columns): odd and even sides both ways round.
+TRACED_GRIDS = ((5, 4), (2, 3))
+
+
+def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
+    """Signatures by graph name; all floating tensors are float32 here (the CPU form)."""
+    layers, groups, head = (
+        config.num_hidden_layers,
+        config.num_key_value_heads,
+        config.head_dim,
+    )
+    hidden, channels = config.hidden_size, int(config.autoencoder["z_channels"])
+
+    def real(name: str, *shape: Dimension) -> TensorSpec:
+        return TensorSpec(name, "float32", shape)
+
+    ids = TensorSpec("position_ids", "int64", ("tokens",))
+    past = (layers, "batch", groups, "past", head)
+    vision_inputs = [real("image", 1, 3, "height", "width"), ids]
+    if config.ray_channels:
+        vision_inputs.append(real("rays", 1, "tokens", config.ray_channels))
+    image = real("image", 1, 3, "height", "width")
+    latent = real("latent", 1, channels, "latent_height", "latent_width")
+    graphs = (
+        GraphSignature(
+            "vision_encoder", tuple(vision_inputs), (real("tokens", 1, "tokens", hidden),)
+        ),
+        GraphSignature("autoencoder_encoder", (image,), (latent,)),
+        GraphSignature("autoencoder_decoder", (latent,), (image,)),
+        GraphSignature(
+            "und",
+            (
+                real("embeds", "batch", "seq", hidden),
+                real("cos", "batch", "seq", head),
+                real("sin", "batch", "seq", head),
+                real("bias", "batch", 1, "seq", "past+seq"),
+                real("past_k", *past),
+                real("past_v", *past),
+            ),
+            (
+                real("logits", "batch", config.vocab_size),
+                real("new_k", layers, "batch", groups, "seq", head),
+                real("new_v", layers, "batch", groups, "seq", head),
+            ),
+        ),
+        GraphSignature(
+            "gen",
+            (
+                real("latents", "batch", "tokens", config.latent_token_size),
+                real("time", "batch"),
+                ids,
+                real("markers", "batch", 2, hidden),
+                real("cos", "batch", "tokens+2", head),
+                real("sin", "batch", "tokens+2", head),
+                real("bias", "batch", 1, "tokens+2", "past+tokens+2"),
+                real("past_k", *past),
+                real("past_v", *past),
+            ),
+            (
+                real("velocity", "batch", "tokens", config.latent_token_size),
+                real("new_k", layers, "batch", groups, "tokens+2", head),
+                real("new_v", layers, "batch", groups, "tokens+2", head),
+            ),
+        ),
+    )
+    return {graph.name: graph for graph in graphs}
+
+
+def example_sizes(config: CooperConfig, graph: str, which: int) -> dict[str, int]:
+    """Symbol sizes for tracing (``TRACE``) or for checking at another shape (``CHECK``)."""
+    sizes = {name: pair[which] for name, pair in TRACED_SIZES.items()}
+    rows, columns = TRACED_GRIDS[which]
+    if graph == "vision_encoder":
+        patch = int(config.vision["patch_size"])
+        sizes.update(height=rows * patch, width=columns * patch, tokens=rows * columns)
+    elif graph.startswith("autoencoder"):
+        patch, down = config.latent_patch_size, config.autoencoder_downsample
+        sizes.update(latent_height=rows * patch, latent_width=columns * patch)
+        sizes.update(height=rows * patch * down, width=columns * patch * down)
+    return sizes
+
+
+def image_side_multiple(config: CooperConfig, graph: str) -> int:
+    """The number that image sides of a graph must be multiples of, in pixels."""
+    if graph == "vision_encoder":
+        return int(config.vision["patch_size"])
+    return config.latent_patch_size * config.autoencoder_downsample
+
+
+__all__ = [
+    "CHECK",
+    "TRACE",
+    "example_sizes",
+    "graph_signatures",
+    "image_side_multiple",
+]
