@@ -1,7 +1,7 @@
 """The command `cooper`: one subcommand per module of this folder, imported only when used.
 
-A subcommand's module defines `add_arguments(parser)`, `run(args) -> int`, a docstring whose first
-line is its help, and `EXAMPLE`, a command line for its `--help`.
+A subcommand's module defines `add_arguments(parser)`, `run(args) -> int`, a docstring that becomes
+the description in its `--help`, and an example: `EXAMPLE`, a command line, or an epilog of its own.
 Exit codes: 0 it worked, 1 it did not, 2 it was used wrongly.
 """
 
@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from cooper_ros import __version__
 from cooper_ros.core.errors import CooperError
@@ -48,16 +49,16 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
-def _parser_of(name: str) -> tuple[argparse.ArgumentParser, object]:
-    module = importlib.import_module(SUBCOMMANDS[name][0])
+def _parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"cooper {name}",
         description=(module.__doc__ or "").strip(),
-        epilog=f"example:\n  {module.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if hasattr(module, "EXAMPLE"):
+        parser.epilog = f"example:\n  {module.EXAMPLE}"
     module.add_arguments(parser)
-    return parser, module
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     chosen = _overview().parse_args(argv)
     try:
-        parser, module = _parser_of(chosen.subcommand)
-        return int(module.run(parser.parse_args(chosen.arguments)) or 0)  # type: ignore[attr-defined]
+        module = importlib.import_module(SUBCOMMANDS[chosen.subcommand][0])
+        parser = _parser_of(chosen.subcommand, module)
+        return int(module.run(parser.parse_args(chosen.arguments)) or 0)
     except KeyboardInterrupt:
         print(f"cooper {chosen.subcommand}: interrupted", file=sys.stderr)
         return 1
