@@ -17,10 +17,9 @@ base="ros,ort,sim"
 tools/system_packages.sh
 
 digest() { { "$python" --version; cat "$@"; } | sha256sum | cut -c1-16; }
-interfaces=$(find msg srv action -type f 2>/dev/null | LC_ALL=C sort)
-# shellcheck disable=SC2086  # file names of interfaces hold no blanks, rosidl allows none
+shopt -s nullglob
 package_key=$(digest pyproject.toml setup.py CMakeLists.txt package.xml tools/constraints.txt \
-  cooper_ros/_exe_wrapper.in cooper_ros/__init__.py $interfaces)
+  cooper_ros/_exe_wrapper.in cooper_ros/__init__.py msg/* srv/* action/*)
 
 # run_logged WHAT LOG COMMAND...: one line of output, the end of the log only on failure
 run_logged() {

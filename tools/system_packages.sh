@@ -23,7 +23,7 @@ PY
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 # ld.so's own list; in /sbin, which is not on every user's PATH
-has_library() { PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep -q "lib$1\.so"; }
+has_library() { PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep "lib$1\.so" >/dev/null; }
 if ! has_library OSMesa && ! { has_library EGL && has_library EGL_mesa; }; then
   # newer releases have no OSMesa any more: there EGL renders in software
   if [[ -n "$(apt-cache search --names-only '^libosmesa6$' 2>/dev/null)" ]]; then
