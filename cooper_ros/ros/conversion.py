@@ -135,7 +135,7 @@ def compressed_to_rgb(msg: CompressedImage) -> NDArray[np.uint8]:
 def to_bytes(values: NDArray[Any]) -> array.array[int]:
     """Bytes of an array as the `array.array('B')` that rclpy stores without a check per element."""
     out = array.array("B")
-    out.frombytes(memoryview(np.ascontiguousarray(values)).cast("B"))
+    out.frombytes(np.ascontiguousarray(values).data.cast("B"))
     return out
 
 

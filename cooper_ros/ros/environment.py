@@ -10,22 +10,10 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-PACKAGE = "cooper_ros"
+from cooper_ros.core.paths import find_shared
+
 PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 PROFILE_FILE = "config/fastdds_shm.xml"
-
-
-def share_directory() -> Path | None:
-    """Folder that holds `config` and `launch`: the checkout, or share/cooper_ros when installed."""
-    checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "package.xml").is_file() and (checkout / PROFILE_FILE).is_file():
-        return checkout
-    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    for prefix in (*prefixes, sys.prefix, *(str(parent) for parent in checkout.parents)):
-        share = Path(prefix) / "share" / PACKAGE
-        if prefix and share.is_dir():
-            return share
-    return None
 
 
 def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -40,9 +28,11 @@ def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
     * One OpenMP thread for numpy's and OpenCV's small work, and sleeping instead of spinning while
       it waits: the cores belong to the inference engine and to the camera.
     """
-    share = share_directory()
-    if share is not None and (share / PROFILE_FILE).is_file():
-        environment.setdefault(PROFILE_VARIABLE, str(share / PROFILE_FILE))
+    if PROFILE_VARIABLE not in environment:
+        try:
+            environment[PROFILE_VARIABLE] = str(find_shared(PROFILE_FILE))
+        except FileNotFoundError:
+            pass  # images still arrive, some of them late or not at all
     if (Path(sys.prefix) / "share" / "ament_index").is_dir():
         environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point
@@ -186,12 +185,49 @@ def to_answer(
     )
 
 
-def _nan_point() -> Any:
-    return to_point(types.UNKNOWN_POINT)
+def from_object(message: interfaces.ObjectReference) -> types.ObjectReference:
+    """The core reference of an ObjectReference.msg."""
+    box, position = message.box, message.position
+    return types.ObjectReference(
+        message.label,
+        int(message.class_id),
+        int(message.instance),
+        (int(box.x_offset), int(box.y_offset), int(box.width), int(box.height)),
+        (position.x, position.y, position.z),
+        float(message.distance),
+        float(message.score),
+    )
 
 
-def unknown_object(label: str) -> interfaces.ObjectReference:
-    """The reference to something that was asked for and is not known."""
-    return interfaces.ObjectReference(
-        label=label, class_id=-1, position=_nan_point(), distance=math.nan, score=math.nan
+def from_answer(message: interfaces.SpatialAnswer) -> types.SpatialAnswer:
+    """The core answer of a SpatialAnswer.msg."""
+    trace = tuple(
+        types.ReasoningStep(
+            types.StepType(step.type),
+            step.text,
+            int(step.token_count),
+            duration_to_seconds(step.duration),
+        )
+        for step in message.trace
+    )
+    return types.SpatialAnswer(
+        question=message.question,
+        kind=types.Kind(message.kind),
+        status=types.Status(message.status),
+        text=message.text,
+        value=float(message.value),
+        unit=message.unit,
+        measured=float(message.measured),
+        agree=bool(message.agree),
+        low=float(message.low),
+        high=float(message.high),
+        confidence=float(message.confidence),
+        objects=tuple(from_object(reference) for reference in message.objects),
+        trace=trace,
+        scale_source=types.ScaleSource(message.scale_source),
+        stamp_ns=time_to_ns(message.header.stamp),
+        frame_id=message.header.frame_id,
+        model_id=message.model_id,
+        message=message.message,
+        seconds=duration_to_seconds(message.inference_time),
     )

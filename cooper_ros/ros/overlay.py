@@ -45,7 +45,8 @@ def draw_overlay(
 ) -> Picture:
     """The image with class colours at 45 %, and box, name and distance of every object."""
     tint = label_picture(segmentation.labels, colors)
-    picture = cv2.addWeighted(np.ascontiguousarray(rgb), 0.55, tint, 0.45, 0.0)
+    mixed = cv2.addWeighted(np.ascontiguousarray(rgb), 0.55, tint, 0.45, 0.0)
+    picture: Picture = mixed.astype(np.uint8, copy=False)
     for segment in segmentation.segments:
         if segment.label in stuff or segment.instance == 0:
             continue
@@ -56,4 +57,4 @@ def draw_overlay(
         if math.isfinite(segment.distance_m):
             text += f" {segment.distance_m:.2f} m"
         put_text(picture, text, x, max(y - 4, 12))
-    return picture  # type: ignore[return-value]
+    return picture

@@ -158,7 +158,8 @@ def problem_with(spec: ParameterSpec, value: Any) -> str:
     if spec.choices and value not in spec.choices:
         return f"{spec.name} must be one of {', '.join(spec.choices)}, got {value!r}"
     if spec.minimum is not None and spec.maximum is not None:
-        if not math.isfinite(value) or not spec.minimum <= value <= spec.maximum:
+        number = float(value)
+        if not math.isfinite(number) or not spec.minimum <= number <= spec.maximum:
             return f"{spec.name} must be {spec.allowed}, got {value!r}"
     return ""
 

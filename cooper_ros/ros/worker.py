@@ -79,6 +79,7 @@ class InferenceWorker(Generic[Perception]):
         perceive: Callable[[Snapshot, CancelToken], Perception],
         wanted: Callable[[], bool],
         on_error: Callable[[BaseException], None],
+        counters: Counters | None = None,
     ) -> None:
         self._perceive = perceive
         self._wanted = wanted
@@ -93,7 +94,7 @@ class InferenceWorker(Generic[Perception]):
         self._last: tuple[Snapshot, Perception] | None = None
         self._next_start = 0.0
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
-        self.counters = Counters()
+        self.counters = counters if counters is not None else Counters()
         self.queue_size = 8
         self.max_rate_hz = 0.0
         self.max_image_age_s = 0.0
@@ -133,6 +134,13 @@ class InferenceWorker(Generic[Perception]):
                     "ask again later"
                 )
             self._queue.append(job)
+            self._condition.notify()
+
+    def forget(self) -> None:
+        """Perceive the newest frame again, e.g. because its calibration arrived after it."""
+        with self._condition:
+            self._last = None
+            self._is_new = self._newest is not None
             self._condition.notify()
 
     def stop(self, timeout_s: float) -> bool:
@@ -190,8 +198,9 @@ class InferenceWorker(Generic[Perception]):
             return None
 
     def _perception_of(self, snapshot: Snapshot) -> Perception:
-        if self._last is not None and self._last[0] is snapshot:
-            return self._last[1]
+        last = self._last
+        if last is not None and last[0] is snapshot:
+            return last[1]
         if self.max_rate_hz > 0.0:
             self._next_start = time.monotonic() + 1.0 / self.max_rate_hz
         perception = self._perceive(snapshot, self._cancel)

@@ -1,0 +1,206 @@
+"""A client for robots, in the manner of nav2_simple_commander: call, wait, read a typed result.
+
+    from cooper_ros.ros.client import CooperClient
+
+    with CooperClient() as cooper:
+        cooper.wait_until_active()
+        answer = cooper.distance("mug")
+        if answer.status is Status.OK:
+            print(answer.value, answer.measured, answer.agree)
+
+Every call returns within its timeout, with a status that says what happened.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.srv import GetState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from cooper_ros.core.types import (
+    NAN,
+    ObjectReference,
+    Point3,
+    ScaleSource,
+    SpatialAnswer,
+    Status,
+)
+from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.messages import from_answer, from_object, to_duration, to_point
+from cooper_ros.srv import AskSpatial, QueryDistance
+
+DEFAULT_TIMEOUT_S = 15.0
+MARGIN_S = 2.0
+"""How much longer than the node's own limit the client waits for its reply [s]."""
+
+MODES = {
+    "auto": AskSpatial.Request.MODE_AUTO,
+    "direct": AskSpatial.Request.MODE_DIRECT,
+    "interleaved": AskSpatial.Request.MODE_INTERLEAVED,
+}
+
+
+@dataclass(frozen=True)
+class MeasuredDistance:
+    """Distance [m] to a surface, measured on the maps without the language model; NaN if unknown.
+
+    `candidates`: the objects that share an ambiguous name. `position` [m] is in `frame_id`.
+    """
+
+    status: Status
+    message: str
+    distance_m: float = NAN
+    position: Point3 = (NAN, NAN, NAN)
+    reference: ObjectReference = ObjectReference("")
+    candidates: tuple[ObjectReference, ...] = ()
+    scale_source: ScaleSource = ScaleSource.UNKNOWN
+    frame_id: str = ""
+
+
+class CooperClient:
+    """Talks to one perception node. Safe to use from several threads, one call at a time.
+
+    `node`: name of the perception node, with its namespace if it has one ("/robot1/cooper").
+    Starts rclpy if nobody did, and then also ends it on `close`. It has its own executor, so it
+    works beside nodes that are being spun, but not inside their callbacks.
+    """
+
+    def __init__(self, node: str = "cooper", *, name: str = "cooper_client") -> None:
+        self._owns_rclpy = not rclpy.ok()
+        if self._owns_rclpy:
+            set_defaults()
+            rclpy.init()
+        self._target = node.rstrip("/")
+        self._node = Node(name)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._lock = threading.Lock()
+        self._ask = self._node.create_client(AskSpatial, f"{self._target}/ask")
+        self._query = self._node.create_client(QueryDistance, f"{self._target}/query_distance")
+        self._state = self._node.create_client(GetState, f"{self._target}/get_state")
+
+    def __enter__(self) -> CooperClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._executor.shutdown(timeout_sec=1.0)
+        self._node.destroy_node()
+        if self._owns_rclpy:
+            rclpy.try_shutdown()
+
+    def wait_until_active(self, timeout_s: float = 60.0) -> bool:
+        """Wait until the node answers questions; False when it does not within the time."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0.0:
+            reply = self._call(self._state, GetState.Request(), min(left, 5.0))
+            if reply is not None and reply.current_state.label == "active":
+                return True
+            time.sleep(min(0.1, max(left, 0.0)))
+        return False
+
+    def ask(
+        self,
+        question: str,
+        *,
+        mode: str = "auto",
+        return_trace: bool = False,
+        image: Any = None,
+        camera_info: Any = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> SpatialAnswer:
+        """Ask in plain words about the camera's newest image, or about `image` (sensor_msgs)."""
+        request = AskSpatial.Request(
+            question=question,
+            mode=MODES[mode],
+            return_trace=return_trace,
+            timeout=to_duration(timeout_s),
+        )
+        if image is not None:
+            request.image = image
+        if camera_info is not None:
+            request.camera_info = camera_info
+        reply = self._call(self._ask, request, timeout_s)
+        if reply is None:
+            return SpatialAnswer(
+                question, status=Status.TIMEOUT, message=self._silence(self._ask, timeout_s)
+            )
+        return from_answer(reply.answer)
+
+    def distance(self, name: str, **options: Any) -> SpatialAnswer:
+        """Distance to an object: `value` [m] as the model says, `measured` [m] on its maps."""
+        return self.ask(f"how far is the {name} ?", **options)
+
+    def distance_between(self, one: str, other: str, **options: Any) -> SpatialAnswer:
+        """Distance [m] between two objects."""
+        return self.ask(f"how far is the {one} from the {other} ?", **options)
+
+    def count(self, name: str, **options: Any) -> SpatialAnswer:
+        """How many objects of this name (in the plural: "mugs") are visible."""
+        return self.ask(f"how many {name} are there ?", **options)
+
+    def measured_distance(
+        self, name: str, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> MeasuredDistance:
+        """Distance to a named object from the maps alone: quick, no language model."""
+        return self._measure(QueryDistance.Request(names=[name]), timeout_s)
+
+    def distance_at(
+        self, u: float, v: float, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> MeasuredDistance:
+        """Distance to the surface at column `u`, row `v` [px], from the maps alone."""
+        return self._measure(QueryDistance.Request(pixels=[to_point((u, v, 0.0))]), timeout_s)
+
+    def _measure(self, request: QueryDistance.Request, timeout_s: float) -> MeasuredDistance:
+        request.timeout = to_duration(timeout_s)
+        reply = self._call(self._query, request, timeout_s)
+        if reply is None:
+            return MeasuredDistance(Status.TIMEOUT, self._silence(self._query, timeout_s))
+        position = reply.positions[0]
+        return MeasuredDistance(
+            Status(reply.status),
+            reply.message,
+            float(reply.distances[0]),
+            (position.x, position.y, position.z),
+            from_object(reply.objects[0]),
+            tuple(from_object(candidate) for candidate in reply.candidates),
+            ScaleSource(reply.scale_source),
+            reply.header.frame_id,
+        )
+
+    def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
+        """The reply, or None when there is none in time."""
+        with self._lock:
+            started = time.monotonic()
+            if not client.wait_for_service(timeout_sec=timeout_s):
+                return None
+            left = timeout_s - (time.monotonic() - started) + MARGIN_S
+            future = client.call_async(request)
+            self._executor.spin_until_future_complete(future, timeout_sec=left)
+            if not future.done():
+                client.remove_pending_request(future)
+                return None
+            return future.result()
+
+    def _silence(self, client: Any, timeout_s: float) -> str:
+        if not client.service_is_ready():
+            return (
+                f"there is no service {client.srv_name}: is the perception node running, under "
+                f"the name {self._target!r} and with the same ROS_DOMAIN_ID?"
+            )
+        return f"{client.srv_name} sent no reply within {timeout_s:g} s"

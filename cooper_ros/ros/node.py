@@ -1,0 +1,247 @@
+"""The node `cooper`: a camera in, depth, segmentation and answers out.
+
+A lifecycle node. Configure reads the parameters, loads the model and tests it; activate subscribes
+to the camera and starts the inference thread; deactivate and cleanup undo the same. With
+`autostart` (the default) it does the first two by itself. When that fails, the node stays, says why
+in its log, on /diagnostics and in the reply to every question, and can be configured again.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from cooper_ros.core.types import SpatialAnswer, Status
+from cooper_ros.ros import parameters, runner
+from cooper_ros.ros.diagnostics import Monitor
+from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.inputs import CameraInput
+from cooper_ros.ros.outputs import Outputs
+from cooper_ros.ros.perception import Perceiver, Perception
+from cooper_ros.ros.refusals import message_of
+from cooper_ros.ros.services import Services
+from cooper_ros.ros.worker import InferenceWorker, Snapshot
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+HOUSEKEEPING_S = 0.05
+STOP_S = 1.2
+"""Longest wait for the inference thread to end [s]."""
+
+
+class CooperNode(LifecycleNode):
+    """See the module. Attributes are for the other classes of this folder."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("cooper", **arguments)
+        parameters.declare(self)
+        self.pipeline: Any = None
+        self.worker: InferenceWorker | None = None
+        self.outputs: Outputs | None = None
+        self.camera: CameraInput | None = None
+        self._enabled = True
+        self._monitor = Monitor(self)
+        self._calls = Services(self)
+        self.add_post_set_parameters_callback(lambda _: self._apply_parameters())
+        # Steady: with use_sim_time a paused simulation must not stop deadlines.
+        self._timer = self.create_timer(
+            HOUSEKEEPING_S, self._housekeeping, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        if self.parameter("autostart") and self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    # -- used by the services --------------------------------------------------------------------
+
+    def parameter(self, name: str) -> Any:
+        """Present value of one of our parameters."""
+        return self.get_parameter(name).value
+
+    def known_words(self) -> tuple[str, ...]:
+        """Names of the objects that the loaded model knows."""
+        segmentation = self.pipeline.spec.segmentation if self.pipeline else None
+        return tuple(segmentation.names) if segmentation else ()
+
+    def why_not_active(self) -> str:
+        """Why questions cannot be answered now."""
+        if self._monitor.problem:
+            return f"no model is loaded: {self._monitor.problem}"
+        if not self._enabled:
+            return "perception is switched off: call ~/enable with data: true"
+        return "the node is not active: configure and activate it, or start it with autostart"
+
+    def stamped(self, answer: SpatialAnswer) -> SpatialAnswer:
+        """A refusal with the model's name in it."""
+        return replace(answer, model_id=self.pipeline.model_id if self.pipeline else "")
+
+    def note_answer(self, seconds: float, status: Status) -> None:
+        """Keep the time that the newest answer took."""
+        if status is Status.OK:
+            self._monitor.answer_s = seconds
+
+    def set_enabled(self, enabled: bool) -> tuple[bool, str]:
+        """Pause or resume perception and answers; (success, message)."""
+        if enabled == self._enabled:
+            return True, f"perception was {'on' if enabled else 'off'} already"
+        self._enabled = enabled
+        if self.camera is None:
+            return True, f"perception will be {'on' if enabled else 'off'} when the node is active"
+        if enabled:
+            self._start_worker()
+        else:
+            self._stop_worker()
+        return True, f"perception is {'on' if enabled else 'off'}"
+
+    @property
+    def pending(self) -> int:
+        """Service calls that wait for their result."""
+        return self._calls.pending
+
+    # -- lifecycle -------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and test the model."""
+        # Imported here: a node that waits for `configure` costs no inference engine.
+        from cooper_ros.runtime.pipeline import CooperPipeline
+
+        started = time.monotonic()
+        try:
+            self.pipeline = CooperPipeline.open(
+                self.parameter("model"),
+                backend=self.parameter("backend"),
+                threads=self.parameter("threads") or None,
+            )
+            self._test_model()
+            self.outputs = Outputs(self, self.pipeline.spec, self.pipeline.model_id)
+        except Exception as error:
+            self._monitor.problem = message_of(error)
+            self.get_logger().error(f"cannot configure: {self._monitor.problem}")
+            self._release()
+            return FAILURE
+        self._monitor.problem = ""
+        self.get_logger().info(
+            f"model {self.pipeline.model_id} on {self.pipeline.backend_name} loaded in "
+            f"{time.monotonic() - started:.1f} s, self-test: {self._monitor.self_test}"
+        )
+        return super().on_configure(state)
+
+    def _test_model(self) -> None:
+        if not self.parameter("self_test"):
+            self._monitor.self_test = "switched off"
+            return
+        self._monitor.self_test = self.pipeline.self_test()
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the camera and start the inference thread."""
+        assert self.outputs is not None
+        result = super().on_activate(state)  # opens the publishers
+        self.camera = CameraInput(
+            self, self.parameter("image_transport"), self._on_frame, self._on_calibration
+        )
+        self.outputs.publish_labels(self.get_clock().now().nanoseconds)
+        if self._enabled:
+            self._start_worker()
+        topics = " and ".join(self.camera.topics)
+        self.get_logger().info(f"active: reading {topics}")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the inference thread and let go of the camera."""
+        self._stop_worker()
+        if self.camera is not None:
+            self.camera.close()
+            self.camera = None
+        self._monitor.perception = None
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model."""
+        self._release()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End for good."""
+        self.close(STOP_S)
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured after an error in a transition."""
+        self._monitor.problem = self._monitor.problem or "a lifecycle transition failed"
+        self.close(STOP_S)
+        return SUCCESS
+
+    def close(self, timeout_s: float) -> bool:
+        """Stop everything; False if the inference thread did not end in time."""
+        ended = self._stop_worker(timeout_s)
+        if self.camera is not None:
+            self.camera.close()
+            self.camera = None
+        self._release()
+        return ended
+
+    def _release(self) -> None:
+        if self.outputs is not None:
+            self.outputs.close()
+        self.outputs = self.pipeline = self._monitor.perception = None
+        gc.collect()  # sessions and caches sit in reference cycles
+
+    # -- worker ----------------------------------------------------------------------------------
+
+    def _start_worker(self) -> None:
+        assert self.camera is not None and self.outputs is not None
+        camera, outputs = self.camera, self.outputs
+
+        def find_info(frame_id: str) -> Any:
+            info = camera.info_for(frame_id)
+            return info, "" if info else camera.info_problem(frame_id)
+
+        def publish(perception: Perception) -> None:
+            self._monitor.saw(perception)
+            outputs.publish(perception)
+
+        perceiver = Perceiver(self.pipeline, find_info, publish)
+        wanted = lambda: not self.parameter("lazy") or outputs.observed()  # noqa: E731
+        self.worker = InferenceWorker(
+            perceiver, wanted, self._on_frame_error, self._monitor.counters
+        )
+        self._apply_parameters()
+        self.worker.start()
+
+    def _stop_worker(self, timeout_s: float = STOP_S) -> bool:
+        worker, self.worker = self.worker, None
+        return worker.stop(timeout_s) if worker is not None else True
+
+    def _apply_parameters(self) -> None:
+        if self.worker is not None:
+            for name in ("max_rate_hz", "queue_size", "max_image_age_s"):
+                setattr(self.worker, name, self.parameter(name))
+
+    def _on_frame(self, snapshot: Snapshot) -> None:
+        if self.worker is not None:
+            self.worker.put_frame(snapshot)
+
+    def _on_calibration(self) -> None:
+        if self.worker is not None:
+            self.worker.forget()
+
+    def _on_frame_error(self, error: BaseException) -> None:
+        self._monitor.failed(message_of(error))
+
+    def _housekeeping(self) -> None:
+        self._calls.expire()
+        self._monitor.tick()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the node; returns the exit code."""
+    set_defaults()
+    return runner.run(CooperNode, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

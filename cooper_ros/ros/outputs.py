@@ -1,0 +1,133 @@
+"""The topics of a perception: depth, segmentation, overlay.
+
+Each topic is only made while somebody reads it. Stamp and frame id are those of the camera image.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image
+
+from cooper_ros.core.types import StepType
+from cooper_ros.msg import DepthInfo, LabelInfo, SegmentArray, SpatialAnswer
+from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
+from cooper_ros.ros.messages import to_depth_info, to_header, to_label_info, to_segment_array
+from cooper_ros.ros.overlay import draw_overlay
+from cooper_ros.ros.perception import Perception
+from cooper_ros.ros.qos import ImagePublisherQoS, LatchedPublisherQoS, StandardTopicQoS
+
+
+class Outputs:
+    """Publishers of the node, alive from configure to cleanup.
+
+    `spec` is the model's ModelSpec: depth range, class names and palette come from it.
+    """
+
+    def __init__(self, node: Any, spec: Any, model_id: str) -> None:
+        self._node = node
+        self._spec = spec
+        names = spec.segmentation.names if spec.segmentation else ()
+        palette = np.asarray(spec.segmentation.colours if names else (), np.float32).reshape(-1, 3)
+        self._unit_colors = np.clip((palette + 1.0) / 2.0, 0.0, 1.0)
+        self.colors = np.round(self._unit_colors * 255.0).astype(np.uint8)
+        self._stuff = spec.segmentation.stuff if names else ()
+        self._depth = self._image("~/depth/image")
+        self._depth_camera = self._make(CameraInfo, "~/depth/camera_info", ImagePublisherQoS())
+        self._relative = self._image("~/depth/relative")
+        self._confidence = self._image("~/depth/confidence")
+        self._depth_info = self._make(DepthInfo, "~/depth/info", StandardTopicQoS())
+        self._labels = self._image("~/segmentation/labels")
+        self._segments = self._make(SegmentArray, "~/segmentation/segments", StandardTopicQoS())
+        self._overlay = self._image("~/overlay")
+        self._label_info = self._make(
+            LabelInfo, "~/segmentation/label_info", LatchedPublisherQoS()
+        )
+        self._answer = self._make(SpatialAnswer, "~/answer", StandardTopicQoS())
+        self._maps = (
+            self._depth,
+            self._depth_camera,
+            self._relative,
+            self._confidence,
+            self._depth_info,
+            self._labels,
+            self._segments,
+            self._overlay,
+        )
+        self._model_id = model_id
+
+    def _make(self, message_type: Any, topic: str, qos: Any) -> Any:
+        return self._node.create_lifecycle_publisher(message_type, topic, qos)
+
+    def _image(self, topic: str) -> Any:
+        return self._make(Image, topic, ImagePublisherQoS())
+
+    @property
+    def map_topics(self) -> dict[StepType, str]:
+        """Where the maps of a reasoning trace can be seen."""
+        return {
+            StepType.DEPTH: self._depth.topic_name,
+            StepType.SEGMENTATION: self._labels.topic_name,
+        }
+
+    def observed(self) -> bool:
+        """Whether anybody reads a map."""
+        return any(publisher.get_subscription_count() > 0 for publisher in self._maps)
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for publisher in (*self._maps, self._label_info, self._answer):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def publish_labels(self, stamp_ns: int) -> None:
+        """Say once, latched, what the label image's values mean."""
+        if not self._spec.segmentation:
+            return
+        names = self._spec.segmentation.names
+        countable = [name not in self._stuff for name in names]
+        self._label_info.publish(
+            to_label_info(names, countable, self._unit_colors.tolist(), self._model_id, stamp_ns)
+        )
+
+    def publish_answer(self, answer: SpatialAnswer) -> None:
+        """Publish a finished question."""
+        self._answer.publish(answer)
+
+    def publish(self, perception: Perception) -> None:
+        """Publish everything of one frame that has a reader (any thread)."""
+        self._publish_depth(perception)
+        segmentation = perception.segmentation
+        if segmentation is None:
+            return
+        header = to_header(segmentation.stamp_ns, segmentation.frame_id)
+        if _read(self._labels):
+            self._labels.publish(array_to_image(segmentation.labels, "mono8", header))
+        if _read(self._segments):
+            self._segments.publish(to_segment_array(segmentation))
+        if _read(self._overlay):
+            picture = draw_overlay(perception.frame.rgb, segmentation, self.colors, self._stuff)
+            self._overlay.publish(array_to_image(picture, "rgb8", header))
+
+    def _publish_depth(self, perception: Perception) -> None:
+        depth = perception.depth
+        header = to_header(depth.stamp_ns, depth.frame_id)
+        if depth.metric:
+            if _read(self._depth):
+                self._depth.publish(array_to_image(depth.depth, "32FC1", header))
+            if depth.intrinsics is not None and _read(self._depth_camera):
+                self._depth_camera.publish(intrinsics_to_camera_info(depth.intrinsics, header))
+        if _read(self._relative):
+            self._relative.publish(array_to_image(depth.relative, "32FC1", header))
+        if _read(self._confidence) and math.isfinite(float(depth.confidence.flat[0])):
+            self._confidence.publish(array_to_image(depth.confidence, "32FC1", header))
+        if _read(self._depth_info):
+            settings = self._spec.depth
+            self._depth_info.publish(
+                to_depth_info(depth, settings.min_m, settings.max_m, perception.depth_seconds)
+            )
+
+
+def _read(publisher: Any) -> bool:
+    return bool(publisher.get_subscription_count() > 0)

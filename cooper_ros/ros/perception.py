@@ -1,0 +1,108 @@
+"""From a camera message to maps: what the inference thread does with one image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo, CompressedImage
+
+from cooper_ros.core.errors import IntrinsicsError
+from cooper_ros.core.types import DepthMap, Frame, Segmentation
+from cooper_ros.ros.conversion import camera_info_to_intrinsics, compressed_to_rgb, image_to_rgb
+from cooper_ros.ros.messages import time_to_ns
+from cooper_ros.ros.worker import Snapshot
+from cooper_ros.runtime.cancel import CancelToken
+
+FindInfo = Callable[[str], "tuple[CameraInfo | None, str]"]
+"""Frame id -> (newest camera_info, why there is none)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Perception:
+    """One image and its maps; `context` answers questions about it.
+
+    `calibration_problem` says why lengths cannot be given in metres, "" if they can.
+    """
+
+    snapshot: Snapshot
+    frame: Frame
+    context: Any
+    depth: DepthMap
+    segmentation: Segmentation | None
+    calibration_problem: str
+    seconds: float
+    depth_seconds: float
+
+
+def to_frame(snapshot: Snapshot, find_info: FindInfo) -> tuple[Frame, str]:
+    """Convert an image and its calibration; the text says why there are no intrinsics.
+
+    Raises InvalidImageError. A bad or missing calibration is not an error: the frame then has no
+    intrinsics and depth stays relative.
+    """
+    message = snapshot.message
+    compressed = isinstance(message, CompressedImage)
+    rgb = compressed_to_rgb(message) if compressed else image_to_rgb(message)
+    height, width = rgb.shape[:2]
+    info, problem = snapshot.camera_info, ""
+    if info is None:
+        info, problem = find_info(message.header.frame_id)
+    intrinsics = None
+    if info is not None:
+        try:
+            intrinsics = camera_info_to_intrinsics(info, width, height)
+            if intrinsics is None:
+                problem = "camera_info has a zero matrix K: the camera is not calibrated"
+        except IntrinsicsError as error:
+            problem = str(error)
+    frame = Frame(rgb, intrinsics, time_to_ns(message.header.stamp), message.header.frame_id)
+    return frame, problem
+
+
+class Perceiver:
+    """Runs the pipeline on snapshots and hands every camera perception to `publish`."""
+
+    def __init__(
+        self, pipeline: Any, find_info: FindInfo, publish: Callable[[Perception], None]
+    ) -> None:
+        self._pipeline = pipeline
+        self._find_info = find_info
+        self._publish = publish
+
+    def __call__(self, snapshot: Snapshot, cancel: CancelToken) -> Perception:
+        """Perceive one image (inference thread)."""
+        started = time.monotonic()
+        frame, problem = to_frame(snapshot, self._find_info)
+        cancel.check()
+        context = self._pipeline.see(frame)
+        cancel.check()
+        before_depth = time.monotonic()
+        depth = context.depth(cancel=cancel)
+        depth_seconds = time.monotonic() - before_depth
+        cancel.check()
+        segmentation = context.segmentation(cancel=cancel)
+        perception = Perception(
+            snapshot,
+            frame,
+            context,
+            depth,
+            segmentation,
+            problem,
+            time.monotonic() - started,
+            depth_seconds,
+        )
+        if snapshot.from_camera:
+            self._publish(perception)
+        return perception
+
+
+def explain(answer: Any, perception: Perception) -> Any:
+    """The answer with the reason for missing metres in its message."""
+    if perception.calibration_problem and not perception.depth.metric:
+        text = f"{answer.message} ({perception.calibration_problem})".strip()
+        if answer.message:
+            return replace(answer, message=text)
+    return answer

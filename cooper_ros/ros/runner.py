@@ -1,0 +1,77 @@
+"""Running one node as a process: start, spin, and stop cleanly however often ctrl-C is pressed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+POLL_S = 0.1
+"""How often the spinning thread looks for a signal [s]: python runs handlers between waits only."""
+
+FAREWELL_S = 0.5
+"""Time to send the replies of calls that were cancelled by the stop [s]."""
+
+
+def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
+    """Spin the node until SIGINT, SIGTERM or a ROS shutdown; returns the exit code.
+
+    Our own signal handlers instead of rclpy's: those close the context at once, and the replies to
+    waiting clients could not be sent any more. Under `ros2 launch` ctrl-C arrives twice, from the
+    terminal and from launch; the second one must not interrupt the clean-up.
+
+    A node may have `close(timeout_s) -> bool` (False: a thread is still in foreign code) and
+    `pending` (calls that still need the executor to send their reply).
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(
+        args=list(argv) if argv is not None else None,
+        signal_handler_options=SignalHandlerOptions.NO,
+    )
+    executor = SingleThreadedExecutor()
+    ended = True
+    node = None
+    try:
+        node = make_node()
+        executor.add_node(node)
+        _spin(executor, stop)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            ended = _close(node, executor)
+        rclpy.try_shutdown()
+    if not ended:
+        # The interpreter must not take down the inference engine under a thread that is in it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _spin(executor: SingleThreadedExecutor, stop: threading.Event) -> None:
+    try:
+        while rclpy.ok() and not stop.is_set():
+            executor.spin_once(timeout_sec=POLL_S)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+
+
+def _close(node: Any, executor: SingleThreadedExecutor) -> bool:
+    ended = bool(node.close(1.2)) if hasattr(node, "close") else True
+    rounds = int(FAREWELL_S / 0.05)
+    while rclpy.ok() and rounds > 0 and getattr(node, "pending", False):
+        executor.spin_once(timeout_sec=0.05)
+        rounds -= 1
+    executor.shutdown(timeout_sec=0.1)
+    node.destroy_node()
+    return ended

@@ -1,0 +1,208 @@
+"""The services of the node: `~/ask`, `~/query_distance` and `~/enable`.
+
+Every call gets a reply: an answer, or a status and a sentence that says why not. Handlers are
+coroutines; they wait for the inference thread without holding the executor.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from std_srvs.srv import SetBool
+
+from cooper_ros.core.errors import QuestionError
+from cooper_ros.core.types import NAN, ObjectReference, SpatialAnswer, Status
+from cooper_ros.ros.calls import PendingCall
+from cooper_ros.ros.distances import ItemDistance, measure_items
+from cooper_ros.ros.messages import (
+    duration_to_seconds,
+    to_answer,
+    to_header,
+    to_object,
+    to_point,
+)
+from cooper_ros.ros.perception import Perception, explain
+from cooper_ros.ros.refusals import NotActiveError, message_of, status_of
+from cooper_ros.ros.worker import Snapshot
+from cooper_ros.runtime.cancel import CancelToken
+from cooper_ros.srv import AskSpatial, QueryDistance
+
+MAX_ITEMS = 256
+"""Names and pixels in one request."""
+
+
+class Services:
+    """Creates the services once; they refuse, with the reason, while the node is not active."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._pending: set[PendingCall] = set()
+        group = ReentrantCallbackGroup()  # a waiting handler must not hold up the next call
+        node.create_service(AskSpatial, "~/ask", self._on_ask, callback_group=group)
+        node.create_service(
+            QueryDistance, "~/query_distance", self._on_query, callback_group=group
+        )
+        node.create_service(SetBool, "~/enable", self._on_enable, callback_group=group)
+
+    def expire(self) -> None:
+        """End calls whose time is over; called by the node's timer."""
+        for call in list(self._pending):
+            call.expire()
+
+    @property
+    def pending(self) -> int:
+        """Calls that wait for their result."""
+        return len(self._pending)
+
+    async def _wait(self, call: PendingCall) -> Any:
+        worker = self._node.worker
+        if worker is None:
+            call.fail(NotActiveError(self._node.why_not_active()))
+        else:
+            try:
+                worker.submit(call)
+            except Exception as error:
+                call.fail(error)
+        self._pending.add(call)
+        try:
+            return await call
+        finally:
+            self._pending.discard(call)
+
+    def _timeout(self, request: Any) -> float:
+        asked = duration_to_seconds(request.timeout)
+        return asked if asked > 0.0 else float(self._node.parameter("answer_timeout_s"))
+
+    def _wake(self) -> None:
+        executor = self._node.executor
+        if executor is not None:
+            executor.wake()
+
+    # -- ask -----------------------------------------------------------------------------------
+
+    async def _on_ask(
+        self, request: AskSpatial.Request, response: AskSpatial.Response
+    ) -> AskSpatial.Response:
+        asked = time.monotonic()
+        question = request.question
+
+        def refuse(error: BaseException) -> SpatialAnswer:
+            status = status_of(error)
+            if status is Status.ERROR:
+                self._node.get_logger().error(f"question failed: {message_of(error)}")
+            return self._node.stamped(
+                SpatialAnswer(question[:200], status=status, message=message_of(error))
+            )
+
+        def work(perception: Perception, cancel: CancelToken) -> SpatialAnswer:
+            return self._ask(perception, request, cancel)
+
+        try:
+            self._check(question)
+            snapshot = None
+            if request.image.width:
+                info = request.camera_info if request.camera_info.width else None
+                snapshot = Snapshot(request.image, info, from_camera=False)
+            call = PendingCall(work, refuse, self._timeout(request), self._wake, snapshot)
+            answer = await self._wait(call)
+        except Exception as error:  # a handler that raises would leave the client waiting
+            answer = refuse(error)
+        outputs = self._node.outputs
+        now_ns = self._node.get_clock().now().nanoseconds
+        response.answer = to_answer(
+            answer,
+            return_trace=bool(request.return_trace),
+            topics=outputs.map_topics if outputs and not request.image.width else {},
+            image_age_s=(now_ns - answer.stamp_ns) / 1e9 if answer.stamp_ns else NAN,
+        )
+        response.success = answer.status is Status.OK
+        response.message = answer.message
+        if outputs:
+            outputs.publish_answer(response.answer)
+        self._node.note_answer(time.monotonic() - asked, answer.status)
+        return response
+
+    def _check(self, question: str) -> None:
+        limit = int(self._node.parameter("max_question_length"))
+        known = self._node.known_words()
+        listed = f"; the objects known are: {', '.join(known)}" if known else ""
+        if not question.strip():
+            raise QuestionError(f"the question is empty{listed}", known)
+        if len(question) > limit:
+            raise QuestionError(
+                f"the question has {len(question)} characters, more than {limit} "
+                f"(parameter max_question_length){listed}",
+                known,
+            )
+
+    def _ask(
+        self, perception: Perception, request: AskSpatial.Request, cancel: CancelToken
+    ) -> SpatialAnswer:
+        mode = {
+            AskSpatial.Request.MODE_DIRECT: "direct",
+            AskSpatial.Request.MODE_INTERLEAVED: "interleaved",
+        }.get(request.mode, self._node.parameter("mode"))
+        answer = None
+        for event in perception.context.ask(request.question, mode=mode, cancel=cancel):
+            if isinstance(event, SpatialAnswer):
+                answer = event
+        if answer is None:
+            raise RuntimeError("the pipeline ended without an answer")
+        return explain(answer, perception)
+
+    # -- query_distance ------------------------------------------------------------------------
+
+    async def _on_query(
+        self, request: QueryDistance.Request, response: QueryDistance.Response
+    ) -> QueryDistance.Response:
+        count = len(request.names) + len(request.pixels)
+
+        def work(perception: Perception, cancel: CancelToken) -> Any:
+            pixels = [(point.x, point.y) for point in request.pixels]
+            return perception, measure_items(
+                request.names, pixels, perception.depth, perception.segmentation
+            )
+
+        def refuse(error: BaseException) -> Any:
+            names = [*request.names, *[""] * len(request.pixels)][:MAX_ITEMS]
+            status, text = status_of(error), message_of(error)
+            items = [ItemDistance(status, text, reference=ObjectReference(name)) for name in names]
+            return None, items or [ItemDistance(status, text)]
+
+        try:
+            if not 1 <= count <= MAX_ITEMS:
+                raise QuestionError(f"ask for 1 to {MAX_ITEMS} names and pixels, got {count}")
+            call = PendingCall(work, refuse, self._timeout(request), self._wake)
+            perception, items = await self._wait(call)
+        except Exception as error:
+            perception, items = refuse(error)
+        return _fill(response, perception, items)
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success, response.message = self._node.set_enabled(bool(request.data))
+        return response
+
+
+def _fill(
+    response: QueryDistance.Response, perception: Perception | None, items: list[ItemDistance]
+) -> QueryDistance.Response:
+    if perception is not None:
+        response.header = to_header(perception.frame.stamp_ns, perception.frame.frame_id)
+        response.scale_source = int(perception.depth.scale_source)
+    response.statuses = [int(item.status) for item in items]
+    response.distances = [item.distance_m for item in items]
+    response.low = [NAN] * len(items)
+    response.high = [NAN] * len(items)
+    response.positions = [to_point(item.position) for item in items]
+    response.objects = [to_object(item.reference) for item in items]
+    response.candidates = [to_object(c) for item in items for c in item.candidates]
+    failed = [item for item in items if item.status is not Status.OK]
+    response.success = not failed
+    response.status = int(failed[0].status if failed else Status.OK)
+    reasons = list(dict.fromkeys(item.message for item in failed))
+    if perception is not None and perception.calibration_problem and failed:
+        reasons.append(perception.calibration_problem)
+    response.message = "; ".join(reasons)
+    return response
