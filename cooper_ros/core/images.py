@@ -118,11 +118,15 @@ def resize_depth(depth: Array, width: int, height: int) -> Array:
     return np.where(enough, np.exp(mean), np.float32(np.nan)).astype(np.float32)
 
 
+def nearest_index(size: int, source_size: int) -> NDArray[np.int64]:
+    """For each of `size` pixels the nearest of `source_size` pixels along one side: int64 [size]."""
+    return ((np.arange(size) + 0.5) * source_size / size).astype(np.int64)
+
+
 def resize_labels(labels: NDArray[np.integer], width: int, height: int) -> NDArray[np.integer]:
     """Ids [h, w] -> [height, width] of the same dtype: nearest pixel centre."""
-    rows = ((np.arange(height) + 0.5) * labels.shape[0] / height).astype(np.int64)
-    columns = ((np.arange(width) + 0.5) * labels.shape[1] / width).astype(np.int64)
-    return labels[rows[:, None], columns[None, :]]
+    rows = nearest_index(height, labels.shape[0])
+    return labels[rows[:, None], nearest_index(width, labels.shape[1])[None, :]]
 
 
 def resize_score(score: Array, width: int, height: int) -> Array:
