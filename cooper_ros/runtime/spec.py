@@ -56,12 +56,16 @@ class DepthSettings:
 
 @dataclass(frozen=True)
 class SegmentationSettings:
-    """Palette code: class i has name `names[i]` and colour `colours[i]` in [-1, 1]^3."""
+    """Palette code: class i has name `names[i]` and colour `colours[i]` in [-1, 1]^3.
+
+    `stuff` are classes without instances; a region smaller than `min_pixels` of the generated map
+    is no object.
+    """
 
     names: tuple[str, ...]
     colours: tuple[tuple[float, ...], ...]
     stuff: tuple[str, ...] = ()
-    min_pixels: int = 12
+    min_pixels: int = 6
 
     def codec(self) -> PaletteCodec:
         """The codec between a picture in [-1, 1] and class ids."""

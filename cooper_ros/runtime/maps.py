@@ -1,0 +1,95 @@
+"""From a generated map to what a robot reads: metres and classes at camera resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooper_ros.core.errors import CooperError
+from cooper_ros.core.images import resize_depth, resize_score
+from cooper_ros.core.segments import build_segmentation, resize_segmentation
+from cooper_ros.core.types import DepthMap, Frame, Intrinsics, ScaleSource, Segmentation
+from cooper_ros.runtime.backend import Float
+from cooper_ros.runtime.pictures import unit_range
+from cooper_ros.runtime.spec import ModelSpec
+
+
+def usable_intrinsics(frame: Frame) -> Intrinsics | None:
+    """The frame's intrinsics, None where they are missing, zero or not finite."""
+    intrinsics = frame.intrinsics
+    return intrinsics if intrinsics is not None and intrinsics.is_valid else None
+
+
+def depth_map(spec: ModelSpec, frame: Frame, picture: Float) -> DepthMap:
+    """DepthMap of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
+
+    Metric only when the model's code is in metres and the frame has usable intrinsics; else every
+    metre is NaN and only `relative` speaks. Confidence is 1 minus the spread of the three channels,
+    which a sure model draws equal.
+    """
+    codec = spec.depth.codec()
+    width, height = frame.width, frame.height
+    intrinsics = usable_intrinsics(frame)
+    metric = spec.depth.metric and intrinsics is not None
+    metres = np.full((height, width), np.nan, dtype=np.float32)
+    if metric:
+        metres = resize_depth(codec.decode(picture), width, height)
+    unit = unit_range(picture)
+    spread = unit.max(axis=0) - unit.min(axis=0)
+    return DepthMap(
+        metres,
+        resize_score(codec.relative(picture), width, height),
+        resize_score(np.float32(1.0) - spread, width, height),
+        metric,
+        ScaleSource.MODEL_PRIOR if metric else ScaleSource.UNKNOWN,
+        intrinsics,
+        frame.stamp_ns,
+        frame.frame_id,
+    )
+
+
+def segmentation_map(
+    spec: ModelSpec, frame: Frame, picture: Float, depth: DepthMap | None
+) -> Segmentation:
+    """Segmentation of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
+
+    With a metric `depth` of the same frame, segments carry distance and position. Raises
+    CooperError for a model whose colours have no palette (the official weights).
+    """
+    settings = spec.segmentation
+    if settings is None:
+        raise CooperError(
+            "the colours of this model's segmentation have no class palette: "
+            "its segmentation is a picture only (FrameContext.picture)"
+        )
+    labels, score = settings.codec().decode(picture)
+    small = _at_size(depth, labels.shape[1], labels.shape[0])
+    # Regions are found at the resolution the model drew: the resized ones are the same regions.
+    drawn = build_segmentation(
+        labels,
+        score,
+        settings.names,
+        depth=small.depth if small else None,
+        intrinsics=small.intrinsics if small else None,
+        stuff=settings.stuff,
+        min_pixels=settings.min_pixels,
+        stamp_ns=frame.stamp_ns,
+        frame_id=frame.frame_id,
+    )
+    return resize_segmentation(drawn, frame.width, frame.height)
+
+
+@dataclass(frozen=True, eq=False)
+class _Metric:
+    depth: Float
+    intrinsics: Intrinsics
+
+
+def _at_size(depth: DepthMap | None, width: int, height: int) -> _Metric | None:
+    """Metric depth and its intrinsics at another size; None where there are no metres."""
+    if depth is None or not depth.metric or depth.intrinsics is None:
+        return None
+    return _Metric(
+        resize_depth(depth.depth, width, height), depth.intrinsics.scaled(width, height)
+    )
