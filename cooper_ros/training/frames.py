@@ -1,0 +1,158 @@
+"""Frames for training: shards in memory, sampling, crops and scales with their intrinsics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FIELDS = ('rgb', 'depth', 'classes', 'instances', 'intrinsics', 'free_space')
+
+
+@dataclass
+class FrameBatch:
+    """Frames of one size.
+
+    rgb float ``[B,3,H,W]`` in [-1,1]; depth float ``[B,H,W]`` m; classes long ``[B,H,W]``; instances uint8;
+    intrinsics ``[B,4]`` (fx, fy, cx, cy of this size); index: frame numbers in the store.
+    """
+
+    rgb: Tensor
+    depth: Tensor
+    classes: Tensor
+    instances: Tensor
+    intrinsics: Tensor
+    index: Tensor
+    flipped: bool
+    window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+    def rays(self, patch: int) -> Tensor:
+        """Ray inputs ``[B, N, 5]``, the same numbers as :func:`cooper_ros.runtime.rays.patch_rays`."""
+        h, w = self.rgb.shape[-2] // patch, self.rgb.shape[-1] // patch
+        fx, fy, cx, cy = (self.intrinsics[:, i, None, None] for i in range(4))
+        u = torch.arange(w)[None, None, :] * patch + (patch - 1) / 2
+        v = torch.arange(h)[None, :, None] * patch + (patch - 1) / 2
+        x = ((u - cx) / fx).expand(-1, h, w)
+        y = ((v - cy) / fy).expand(-1, h, w)
+        size = torch.log(patch / fx).expand(-1, h, w)
+        return torch.stack([x, y, x * x, y * y, size], -1).flatten(1, 2)
+
+
+class FrameStore:
+    """All shards of a folder in memory; ``rank`` of ``world`` takes every world-th shard."""
+
+    def __init__(self, folder: str | Path, rank: int = 0, world: int = 1) -> None:
+        self.folder, self.rank, self.world = Path(folder), rank, world
+        self.seen: set[Path] = set()
+        self.parts: dict[str, list[Tensor]] = {k: [] for k in FIELDS}
+        self.objects: list[np.ndarray] = []
+        self.frame_objects: list[np.ndarray] = []
+        self.sizes: list[int] = []
+        self.refresh()
+
+    def refresh(self) -> int:
+        """Load shards that appeared since; returns the number of frames now held."""
+        files = sorted(self.folder.glob('*.npz'))
+        for i, path in enumerate(files):
+            if path in self.seen or i % self.world != self.rank:
+                continue
+            self.seen.add(path)
+            with np.load(path) as z:
+                count = len(z['rgb'])
+                for key in FIELDS:
+                    self.parts[key].append(torch.from_numpy(np.ascontiguousarray(z[key])))
+                rows = z['objects']
+                of_frame = rows[:, 0].astype(int)
+                self.frame_objects += [rows[of_frame == k] for k in range(count)]
+            self.sizes.append(count)
+        self.offsets = np.concatenate([[0], np.cumsum(self.sizes)]).astype(int)
+        return len(self)
+
+    def __len__(self) -> int:
+        return int(sum(self.sizes))
+
+    def gather(self, key: str, index: Tensor) -> Tensor:
+        """Rows of one field."""
+        shard = np.searchsorted(self.offsets, index.numpy(), side='right') - 1
+        return torch.stack([self.parts[key][s][i - self.offsets[s]]
+                            for s, i in zip(shard, index.tolist(), strict=True)])
+
+    def batch(self, index: Tensor) -> FrameBatch:
+        """Frames at their stored size."""
+        rgb = self.gather('rgb', index).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return FrameBatch(rgb, self.gather('depth', index).float(), self.gather('classes', index).long(),
+                          self.gather('instances', index), self.gather('intrinsics', index).float(),
+                          index, False)
+
+
+def flip(b: FrameBatch) -> FrameBatch:
+    """Mirror left and right; the principal point moves with it."""
+    k = b.intrinsics.clone()
+    k[:, 2] = b.rgb.shape[-1] - 1 - k[:, 2]
+    return FrameBatch(b.rgb.flip(3), b.depth.flip(2), b.classes.flip(2), b.instances.flip(2), k,
+                      b.index, not b.flipped)
+
+
+def crop(b: FrameBatch, x0: int, y0: int, width: int, height: int) -> FrameBatch:
+    """A window of all frames; intrinsics follow."""
+    k = b.intrinsics.clone()
+    k[:, 2] -= x0
+    k[:, 3] -= y0
+    h, w = b.rgb.shape[-2:]
+    ys, xs = slice(y0, y0 + height), slice(x0, x0 + width)
+    return FrameBatch(b.rgb[:, :, ys, xs], b.depth[:, ys, xs], b.classes[:, ys, xs],
+                      b.instances[:, ys, xs], k, b.index, b.flipped,
+                      (x0 / w, y0 / h, width / w, height / h))
+
+
+def resize(b: FrameBatch, width: int, height: int) -> FrameBatch:
+    """Antialiased pictures, nearest truth; intrinsics follow (pixel centres at integers)."""
+    h, w = b.rgb.shape[-2:]
+    sx, sy = width / w, height / h
+    k = b.intrinsics.clone()
+    k[:, 0] *= sx
+    k[:, 1] *= sy
+    k[:, 2] = (k[:, 2] + 0.5) * sx - 0.5
+    k[:, 3] = (k[:, 3] + 0.5) * sy - 0.5
+    rgb = F.interpolate(b.rgb, (height, width), mode='bilinear', antialias=True)
+    ys = ((torch.arange(height) + 0.5) / sy).long()
+    xs = ((torch.arange(width) + 0.5) / sx).long()
+    return FrameBatch(rgb, b.depth[:, ys][:, :, xs], b.classes[:, ys][:, :, xs],
+                      b.instances[:, ys][:, :, xs], k, b.index, b.flipped)
+
+
+def jitter(rgb: Tensor, g: torch.Generator) -> Tensor:
+    """Brightness, contrast, saturation, colour cast and noise, per frame."""
+    n = len(rgb)
+
+    def u(lo: float, hi: float, c: int = 1) -> Tensor:
+        return torch.rand(n, c, 1, 1, generator=g) * (hi - lo) + lo
+
+    x = rgb * u(0.75, 1.25) * u(0.93, 1.07, 3) + u(-0.15, 0.15)
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * u(0.4, 1.4)
+    return x + torch.randn(x.shape, generator=g) * 0.04 * u(0, 1)
+
+
+def sample_batch(store: FrameStore, size: int, g: torch.Generator, width: int, height: int,
+                 augment: bool = True) -> FrameBatch:
+    """A random batch at ``width`` x ``height``: cropped, scaled or as stored; mirrored half of the time."""
+    b = store.batch(torch.randint(len(store), (size,), generator=g))
+    full_h, full_w = b.rgb.shape[-2:]
+    r = torch.rand(3, generator=g)
+    if (width, height) != (full_w, full_h):
+        if height / width != full_h / full_w or r[0] < 0.5:
+            x0 = int(r[1] * (full_w - width + 1))
+            y0 = int(r[2] * (full_h - height + 1))
+            b = crop(b, x0, y0, width, height)
+        else:
+            b = resize(b, width, height)
+    if augment:
+        if torch.rand((), generator=g) < 0.5:
+            b = flip(b)
+        b.rgb = jitter(b.rgb, g)
+    return b

