@@ -3,8 +3,9 @@
 usage: check_skips.py REPORT ALLOWED
 
 REPORT is what the tests wrote to COOPER_SKIP_REPORT: "skipped: N", then a line "test id: reason"
-per skip. A line of ALLOWED is a regular expression that must match such a line as a whole, "##", and why this skip is
-right. Exit code 1 lists the skips that no line covers; 2 means that an input cannot be used.
+per skip. A line of ALLOWED is a regular expression that must match such a line as a whole, "##",
+and why this skip is right. Exit code 1 lists the skips that no line covers; 2 means that an input
+cannot be used.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def checkout_directory() -> Path | None:
 
 
 def share_directories() -> list[Path]:
-    """Existing `share/cooper_ros` directories: those of a sourced ROS first, then of this Python."""
+    """Existing `share/cooper_ros` directories: those of a sourced ROS, then of this Python."""
     prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     prefixes.append(Path(sys.prefix))
     # an installed copy lies in <prefix>/lib/pythonX.Y/site-packages/cooper_ros/core

@@ -15,7 +15,9 @@ NUMBER = re.compile(r"^(u?int(8|16|32|64)|float(32|64)|byte|char)(\[.*\])?$")
 QUANTITY = re.compile(r"^(builtin_interfaces/(Time|Duration)|sensor_msgs/RegionOfInterest"
                       r"|geometry_msgs/\w+|std_msgs/ColorRGBA)(\[.*\])?$")
 UNITS = {"1", "m", "px", "s", "unit"}  # "unit": named by the field `unit` of the same message
-LINE = re.compile(r"^(?P<type>\S+)\s+(?P<name>\w+)\s*(?P<value>=\s*[^#\s]+)?\s*(#\s*(?P<text>.*))?$")
+LINE = re.compile(
+    r"^(?P<type>\S+)\s+(?P<name>\w+)\s*(?P<value>=\s*[^#\s]+)?\s*(#\s*(?P<text>.*))?$"
+)
 
 
 class Field(NamedTuple):
@@ -33,7 +35,8 @@ def parse(source: str) -> list[Field]:
             continue
         match = LINE.match(line)
         assert match, f"cannot read {line!r}"
-        fields.append(Field(match["type"], match["name"], bool(match["value"]), match["text"] or ""))
+        constant, text = bool(match["value"]), match["text"] or ""
+        fields.append(Field(match["type"], match["name"], constant, text))
     return fields
 
 
