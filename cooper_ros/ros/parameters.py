@@ -228,7 +228,7 @@ def render_yaml() -> str:
     lines = [
         "# Parameters of the node `cooper`, with their defaults.",
         "# Made from cooper_ros/ros/parameters.py; a test holds the two together.",
-        "/**/cooper:",
+        "/**:",
         "  ros__parameters:",
     ]
     for spec in PARAMETERS:
