@@ -119,7 +119,7 @@ def resize_depth(depth: Array, width: int, height: int) -> Array:
 
 
 def nearest_index(size: int, source_size: int) -> NDArray[np.int64]:
-    """For each of `size` pixels the nearest of `source_size` pixels along one side: int64 [size]."""
+    """Index of the nearest of `source_size` pixels for each of `size` pixels: int64 [size]."""
     return ((np.arange(size) + 0.5) * source_size / size).astype(np.int64)
 
 

@@ -1,0 +1,137 @@
+"""The final answer: what the model wrote, beside what the maps of the same frame say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from cooper_ros.core.measure import Measurement
+from cooper_ros.core.query import REACHABLE, Query
+from cooper_ros.core.types import (
+    NAN,
+    Kind,
+    ObjectReference,
+    SpatialAnswer,
+    Status,
+)
+from cooper_ros.reasoning.chains import format_value, parse_chains
+from cooper_ros.reasoning.loop import LoopResult
+from cooper_ros.reasoning.reading import Reading, read_answer
+
+RELATIVE_TOLERANCE = 0.20
+ABSOLUTE_TOLERANCE_M = 0.10
+
+
+def agrees(kind: Kind, value: float, measured: float) -> bool:
+    """Whether a read value and the measured one say the same.
+
+    Lengths: |difference| <= max(20 % of the measured value, 0.10 m). Everything else: equal. False
+    when either is NaN.
+    """
+    if not (math.isfinite(value) and math.isfinite(measured)):
+        return False
+    if kind in (Kind.DISTANCE, Kind.SIZE):
+        tolerance = max(RELATIVE_TOLERANCE * abs(measured), ABSOLUTE_TOLERANCE_M)
+        return abs(value - measured) <= tolerance
+    return value == measured
+
+
+def build_answer(
+    question: str,
+    query: Query | None,
+    loop: LoopResult,
+    measurement: Measurement | None = None,
+) -> SpatialAnswer:
+    """The answer to one question; stamp, model and interval are added with `dataclasses.replace`.
+
+    `query` is None for free-form questions, `measurement` is None where nothing was measured. The
+    value comes from the text alone. Status, first that applies:
+    - the loop's own (NO_ANSWER, CANCELED, TIMEOUT, ERROR);
+    - NOT_METRIC: metres were asked for and the maps have no metric scale (value NaN: refused);
+    - UNPARSED: no value of the right kind in the text (value NaN);
+    - AMBIGUOUS: several objects of that name; `objects` are the candidates, nearest first;
+    - NOT_VISIBLE: the model wrote that it sees none (value NaN);
+    - OK. When the maps do not show the object, `message` says so and `agree` is False.
+    """
+    kind = query.kind if query is not None else Kind.TEXT
+    unit = query.unit if query is not None else ""
+    base = SpatialAnswer(
+        question,
+        kind,
+        loop.status,
+        loop.answer,
+        NAN,
+        unit,
+        measured=measurement.value if measurement is not None else NAN,
+        objects=_objects(loop, measurement),
+        trace=loop.trace,
+        message=measurement.message if measurement is not None else "",
+    )
+    if loop.status is not Status.OK:
+        return replace(base, message=_LOOP_MESSAGES.get(loop.status, base.message))
+    if query is not None and measurement is not None and _needs_metres(query):
+        if measurement.status is Status.NOT_METRIC:
+            return replace(base, status=Status.NOT_METRIC)
+    reading = read_answer(loop.answer, query)
+    if query is None:
+        base = replace(base, kind=reading.kind, unit=reading.unit)
+    if reading.status is Status.UNPARSED:
+        return replace(base, status=Status.UNPARSED, message=reading.message)
+    return _with_reading(base, query, reading, measurement)
+
+
+def _with_reading(
+    base: SpatialAnswer, query: Query | None, reading: Reading, measurement: Measurement | None
+) -> SpatialAnswer:
+    answer = replace(
+        base,
+        status=reading.status,
+        value=reading.value,
+        agree=agrees(base.kind, reading.value, base.measured),
+        low=reading.low,
+        high=reading.high,
+    )
+    if measurement is not None and measurement.status is Status.AMBIGUOUS:
+        return replace(answer, status=Status.AMBIGUOUS)
+    if reading.status is Status.NOT_VISIBLE:
+        message = reading.message
+        if query is not None and math.isfinite(base.measured):
+            shown = format_value(query, base.measured)
+            message = f"the model sees none, but the maps give {shown}"
+        return replace(answer, message=message)
+    return answer
+
+
+def failed_answer(
+    question: str, status: Status, message: str, query: Query | None = None
+) -> SpatialAnswer:
+    """An answer that never reached the model: bad question, no image, stale image, time-out."""
+    if query is None:
+        return SpatialAnswer(question, status=status, message=message)
+    return SpatialAnswer(question, query.kind, status, unit=query.unit, message=message)
+
+
+_LOOP_MESSAGES = {
+    Status.NO_ANSWER: "the model ended its turns without an answer",
+    Status.CANCELED: "cancelled before the answer",
+    Status.TIMEOUT: "out of time before the answer",
+    Status.ERROR: "generation failed",
+}
+
+
+def _needs_metres(query: Query) -> bool:
+    return query.unit == "m" or query.family == REACHABLE
+
+
+def _objects(
+    loop: LoopResult, measurement: Measurement | None
+) -> tuple[ObjectReference, ...]:
+    """The measured objects; without any, those of the model's own reasoning chain."""
+    if measurement is not None and measurement.objects:
+        return measurement.objects
+    return tuple(
+        ObjectReference(
+            item.label, position=(item.x_m, item.y_m, item.d_m), distance_m=item.distance_m
+        )
+        for item in parse_chains(loop.last_turn)
+    )
