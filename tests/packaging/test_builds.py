@@ -102,7 +102,7 @@ def test_colcon_build(tmp_path: Path, symlink: bool) -> None:
         *project["project"]["dependencies"], *project["project"]["optional-dependencies"]["ros"],
     )
     workspace = tmp_path / "workspace"
-    checkout = sources(workspace / "src/cooper_ros")
+    sources(workspace / "src/cooper_ros")
     ros = environment(
         AMENT_PREFIX_PATH=str(venv), CMAKE_PREFIX_PATH=str(venv),
         PATH=f"{venv / 'bin'}:{os.environ['PATH']}",

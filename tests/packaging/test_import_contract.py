@@ -67,7 +67,8 @@ def test_every_module_loads_without_torch(part: str) -> None:
 def test_the_node_loads_no_simulator() -> None:
     program = (
         "import sys, cooper_ros.ros.node;"
-        "sys.exit(', '.join(m for m in sys.modules if m.startswith(('cooper_ros.sim', 'mujoco'))) or 0)"
+        "found = [m for m in sys.modules if m.startswith(('cooper_ros.sim', 'mujoco'))];"
+        "sys.exit(', '.join(found) or 0)"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
