@@ -20,6 +20,7 @@ from .stage1 import Cache, FramePasses, MapStage, grid_ids
 
 # Columns of a frame's object rows, see sim/shards.py
 CLASS, U, V, Z, X, Y, RANGE, WIDTH, HEIGHT = 1, 4, 5, 6, 7, 8, 9, 10, 11
+POINT = slice(12, 15)
 
 
 def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -> np.ndarray:
@@ -28,7 +29,9 @@ def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -
     if mirrored:
         out[:, U] = (width - 1) / width - out[:, U]
         out[:, X] = -out[:, X]
+        out[:, POINT.start] = -out[:, POINT.start]
     out[:, [Z, X, Y, RANGE, WIDTH, HEIGHT]] *= scale
+    out[:, POINT] *= scale
     return out
 
 
