@@ -1,0 +1,1 @@
+"""Simulated rooms: procedural world, renderer, exact truth, and data sets made of them."""

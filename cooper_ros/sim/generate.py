@@ -1,0 +1,114 @@
+"""Renders a data set in several processes: `python -m cooper_ros.sim.generate --help`."""
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SCENES_PER_SHARD = 20
+# Scene seeds of a run start here: seed * STRIDE. Runs with other seeds never share scenes.
+SEED_STRIDE = 10_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to render."""
+
+    path: Path
+    split: str
+    first_scene: int
+    scenes: int
+    views: int
+    limit: int | None = None
+
+
+def plan(out: Path, frames: int, split: str, seed: int, views: int) -> list[Job]:
+    """Shards that hold about `frames` frames; the same request gives the same plan."""
+    scenes = math.ceil(frames / views)
+    jobs = []
+    for number, first in enumerate(range(0, scenes, SCENES_PER_SHARD)):
+        count = min(SCENES_PER_SHARD, scenes - first)
+        jobs.append(Job(out / f"shard-{split}-{seed:03d}-{number:05d}.npz", split,
+                        seed * SEED_STRIDE + first, count, views))
+    return jobs
+
+
+def render_shard(job: Job) -> tuple[int, float]:
+    """Render and write one shard; returns frames written and seconds."""
+    # imported here: the parent process needs no OpenGL
+    from cooper_ros.sim import shards
+    from cooper_ros.sim.assets import assets_for
+    from cooper_ros.sim.render import Renderer
+    from cooper_ros.sim.scene import RENDER_SIZE, Scene
+
+    started = time.perf_counter()
+    assets = assets_for(job.split)
+    samples = []
+    with Renderer(*RENDER_SIZE) as renderer:
+        for number in range(job.first_scene, job.first_scene + job.scenes):
+            samples += list(Scene(number, job.split, assets).samples(renderer, job.views))
+    job.path.parent.mkdir(parents=True, exist_ok=True)
+    shards.write_shard(job.path, shards.pack(samples, job.split, assets))
+    return len(samples), time.perf_counter() - started
+
+
+def generate(jobs: list[Job], processes: int) -> Iterator[tuple[Job, int]]:
+    """Render all jobs whose file is missing; yields each job with its number of frames."""
+    missing = [job for job in jobs if not job.path.exists()]
+    if processes <= 1:
+        for job in missing:
+            yield job, render_shard(job)[0]
+        return
+    # llvmpipe threads of several renderers would fight for the same cores
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for job, (count, _) in zip(missing, pool.imap(render_shard, missing)):
+            yield job, count
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `cooper data sim`."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
+    parser.add_argument("--frames", type=int, default=2000, help="number of frames (about)")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="train")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other scenes")
+    parser.add_argument("--views", type=int, default=10, help="views per scene")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render; returns the exit code."""
+    from tqdm import tqdm
+
+    jobs = plan(args.out, args.frames, args.split, args.seed, args.views)
+    missing = sum(not job.path.exists() for job in jobs)
+    if missing < len(jobs):
+        print(f"{len(jobs) - missing} of {len(jobs)} shards are there already")
+    started, frames = time.perf_counter(), 0
+    with tqdm(total=sum(j.scenes * j.views for j in jobs if not j.path.exists()),
+              unit="frame", disable=args.quiet, mininterval=2.0) as bar:
+        for job, count in generate(jobs, args.processes):
+            frames += count
+            bar.update(job.scenes * job.views)
+            bar.set_postfix(shard=job.path.stem[-5:])
+    seconds = time.perf_counter() - started
+    rate = frames / seconds if seconds > 0 else 0.0
+    print(f"{frames} frames in {seconds:.1f} s: {rate:.1f} frames/s, {len(jobs)} shards in {args.out}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry of `python -m cooper_ros.sim.generate`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,88 @@
+"""A simulated room to take pictures of: a pure function of seed, split and asset set."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cooper_ros.core import geometry
+from cooper_ros.sim import camera, photo, truth
+from cooper_ros.sim.assets import AssetSet, assets_for
+from cooper_ros.sim.render import Geometry, Pose, Renderer
+from cooper_ros.sim.rooms import Decorator, Room
+from cooper_ros.sim.world import World
+
+SPLITS = ("train", "val", "test")
+RENDER_SIZE = (384, 288)
+FRAME_SIZE = (192, 144)
+MAX_TRIES_PER_VIEW = 4
+
+
+def scene_rng(seed: int, split: str, purpose: str) -> np.random.Generator:
+    """A generator for one purpose in one scene; splits and purposes never share numbers."""
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    return np.random.default_rng([seed, *f"{split}/{purpose}".encode()])
+
+
+@dataclass
+class Sample:
+    """One training frame; see `shards` for units and shapes."""
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    classes: NDArray[np.uint8]
+    instances: NDArray[np.uint8]
+    intrinsics: NDArray[np.float32]
+    free_space: float
+    objects: NDArray[np.float32]
+    seed: int
+
+
+class Scene:
+    """A furnished room and its compiled world."""
+
+    def __init__(self, seed: int, split: str, assets: AssetSet | None = None,
+                 size: tuple[int, int] = RENDER_SIZE) -> None:
+        self.seed, self.split = seed, split
+        self.assets = assets or assets_for(split)
+        self.size = size
+        self.room: Room = Decorator(scene_rng(seed, split, "room"), split, self.assets).room()
+        self.world = World(self.room, scene_rng(seed, split, "light"), size)
+
+    def views(self, renderer: Renderer, count: int) -> Iterator[tuple[Pose, Geometry]]:
+        """Up to `count` views worth keeping; the renderer holds the view while it is consumed."""
+        rng = scene_rng(self.seed, self.split, "camera")
+        renderer.load(self.world)
+        kept = 0
+        for _ in range(count * MAX_TRIES_PER_VIEW):
+            if kept == count:
+                return
+            pose = camera.sample_pose(self.room, rng)
+            renderer.look(pose)
+            view = renderer.geometry()
+            if camera.worth_keeping(view):
+                kept += 1
+                yield pose, view
+
+    def samples(self, renderer: Renderer, count: int) -> Iterator[Sample]:
+        """Training frames: truth from the full render, maps and picture at half its size."""
+        rng = scene_rng(self.seed, self.split, "photo")
+        width, height = self.size
+        for pose, view in self.views(renderer, count):
+            full = camera.intrinsics(pose.hfov_deg, width, height)
+            half = camera.intrinsics(pose.hfov_deg, width // 2, height // 2)
+            objects = truth.object_table(
+                view.depth, view.classes, view.instances, full, camera.gravity(pose))
+            rgb = photo.photograph(photo.halve(renderer.colour()), rng)
+            yield Sample(
+                rgb=rgb,
+                # one of four pixels, never an average: no depths between surfaces
+                depth=view.depth[1::2, 1::2], classes=view.classes[1::2, 1::2],
+                instances=view.instances[1::2, 1::2],
+                intrinsics=np.array([half.fx, half.fy, half.cx, half.cy], np.float32),
+                free_space=geometry.free_space_ahead(view.depth, full),
+                objects=objects, seed=self.seed,
+            )

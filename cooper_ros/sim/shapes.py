@@ -1,0 +1,45 @@
+"""One entry for all procedural models: class name and style to a `Model`."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cooper_ros.sim import shapes_furniture, shapes_other, shapes_small
+from cooper_ros.sim.mesh import Model
+
+STYLES: dict[str, tuple[str, ...]] = {
+    **shapes_furniture.STYLES, **shapes_small.STYLES, **shapes_other.STYLES,
+}
+
+HELD_OUT_SHARE = 0.4
+"""How often validation and test scenes use the style that training never shows."""
+
+_MAKERS: dict[str, Callable[..., Model]] = {
+    **{name: getattr(shapes_furniture, name) for name in shapes_furniture.STYLES},
+    **{name: getattr(shapes_small, name) for name in shapes_small.STYLES if name != "box"},
+    **{name: getattr(shapes_other, name) for name in shapes_other.STYLES if name != "bin"},
+    "box": shapes_small.carton, "bin": shapes_other.bin_,
+}
+
+_SIZED = ("box", "ball", "lamp", "plant")
+
+
+def pick_style(rng: np.random.Generator, label: str, split: str) -> str:
+    """A style of the class: training never gets the last one, the other splits often do."""
+    styles = STYLES[label]
+    if split != "train" and rng.random() < HELD_OUT_SHARE:
+        return styles[-1]
+    return styles[rng.integers(len(styles) - 1)]
+
+
+def procedural(
+    rng: np.random.Generator, label: str, split: str, on_floor: bool = True,
+    style: str | None = None,
+) -> Model:
+    """A random model of a class. `on_floor` picks the large kind of boxes, balls, lamps, plants."""
+    style = style or pick_style(rng, label, split)
+    maker = _MAKERS[label]
+    model = maker(rng, style, on_floor) if label in _SIZED else maker(rng, style)
+    model.name = f"procedural/{label}/{style}"
+    return model

@@ -1,0 +1,58 @@
+"""Exact object table of a rendered view, by the definitions of `core.geometry`."""
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cooper_ros.core import geometry
+from cooper_ros.core.classes import STUFF_IDS
+from cooper_ros.core.types import Intrinsics
+
+MIN_FRACTION = 0.0015
+"""Objects with a smaller share of visible pixels are left out."""
+
+COLUMNS = (
+    "frame", "class_id", "instance", "fraction", "u", "v", "z", "x", "y", "distance",
+    "width", "height", "point_x", "point_y", "point_z",
+)
+"""Columns of the object table. fraction: share of the image's pixels; u, v: median visible pixel
+divided by the image size; z, x, y: anchor in the optical frame (m), |anchor| = distance; distance,
+width, height: metres; point: component-wise median of the visible points (m), between which
+distances of two objects are taken."""
+
+
+def object_table(
+    depth: NDArray[np.float32],
+    classes: NDArray[np.uint8],
+    instances: NDArray[np.integer],
+    intrinsics: Intrinsics,
+    gravity: NDArray[np.float64] | None,
+    frame: int = 0,
+    min_fraction: float = MIN_FRACTION,
+) -> NDArray[np.float32]:
+    """f32[M, len(COLUMNS)], one row per visible object, nearest first.
+
+    All maps are [H, W]; `gravity` points down in the optical frame (None: image axes).
+    """
+    order = np.argsort(instances, axis=None, kind="stable")
+    numbers, starts = np.unique(instances.ravel()[order], return_index=True)
+    groups = np.split(order, starts[1:])
+    rays = geometry.pixel_rays(intrinsics)
+    ranges = geometry.ranges(depth, intrinsics)
+    rows = []
+    for number, index in zip(numbers, groups):
+        class_id = int(classes.ravel()[index[0]])
+        fraction = len(index) / depth.size
+        if number == 0 or class_id in STUFF_IDS or fraction < min_fraction:
+            continue
+        u, v, z = geometry.object_anchor(depth, index, intrinsics, ranges=ranges)
+        width, height, _ = geometry.object_extent(depth, index, intrinsics, gravity, rays=rays)
+        point = geometry.object_point(depth, index, intrinsics, rays=rays)
+        x, y, _ = geometry.back_project(intrinsics, u, v, z)
+        distance = geometry.object_distance(depth, index, intrinsics, ranges=ranges)
+        rows.append((
+            frame, class_id, number, fraction, u / intrinsics.width, v / intrinsics.height,
+            z, x, y, distance, width, height, *point,
+        ))
+    table = np.array(rows, np.float32).reshape(-1, len(COLUMNS))
+    return table[np.argsort(table[:, COLUMNS.index("distance")], kind="stable")]
