@@ -192,13 +192,8 @@ def _weight_view(graph: ir.Graph, value: ir.Value, precision: ir.DataType) -> ir
         return value
     name = f"{value.name}_{precision.name.lower()}"
     if name not in graph.initializers:
-        graph.register_initializer(
-            ir.Value(
-                name=name,
-                type=ir.TensorType(precision),
-                shape=value.shape,
-                const_value=value.const_value,
-            )
+        graph.initializers.add(
+            ir.Value(name=name, type=ir.TensorType(precision), shape=value.shape)
         )
     return graph.initializers[name]
 

@@ -50,7 +50,7 @@ def trace_graph(
     """Trace ``module`` with dynamic dimensions as the signature says.
 
     Args:
-        module: a graph module in evaluation mode, float32.
+        module: a graph module in evaluation mode, float32; the meta device will do.
         signature: names and symbolic shapes of inputs and outputs.
         inputs: example inputs by name.
         names: stored tensor name by ``id()`` of each parameter and buffer of the model.
@@ -62,7 +62,8 @@ def trace_graph(
         ExportError: torch froze a dimension that must stay dynamic, or used a constant that is no
             parameter.
     """
-    arguments = tuple(torch.from_numpy(inputs[t.name]) for t in signature.inputs)
+    device = next(module.parameters()).device  # may be the meta device: only shapes matter
+    arguments = tuple(torch.from_numpy(inputs[t.name]).to(device) for t in signature.inputs)
     shapes = tuple(_dynamic_shape(t) for t in signature.inputs)
     try:
         with _quiet():
@@ -82,6 +83,9 @@ def trace_graph(
     assert program is not None
     model = program.model
     weights = _weight_names(module, model, names, signature.name)
+    for name in weights:
+        # Values come later, from the shards; passes must neither read nor fold them.
+        model.graph.initializers[name].const_value = None
     _simplify(model, set(weights))
     used = model.graph.initializers
     return model, {k: v for k, v in weights.items() if k in used}

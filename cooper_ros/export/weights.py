@@ -79,7 +79,7 @@ def read_index(path: Path) -> dict[str, StoredTensor]:
 def write_shards(
     state: Mapping[str, Tensor], folder: Path, max_shard_bytes: int, progress: Progress
 ) -> dict[str, StoredTensor]:
-    """Write ``state`` as ``weights-00001-of-0000N.safetensors`` in name order.
+    """Write ``state`` as ``model-00001-of-0000N.safetensors`` in name order.
 
     A tensor larger than ``max_shard_bytes`` gets a shard of its own.
 
@@ -97,7 +97,7 @@ def write_shards(
         size += tensor.nbytes
     index: dict[str, StoredTensor] = {}
     for number, group in enumerate(groups, 1):
-        path = folder / f"weights-{number:05d}-of-{len(groups):05d}.safetensors"
+        path = folder / f"model-{number:05d}-of-{len(groups):05d}.safetensors"
         save_file(group, str(path))
         # The library writes for its owner only; a model folder is meant to be shared.
         path.chmod(0o644)

@@ -1,0 +1,55 @@
+"""Ranges of the symbolic dimensions, from which engine builders make their one wide profile.
+
+One profile per engine: a second one would store the weights again (measured with TensorRT-RTX).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cooper_ros.runtime.spec import ModelSpec
+
+Range = tuple[int, int, int]  # smallest, most frequent, largest
+
+# Unguided, text-dropped and image-dropped context in one batch.
+BATCH: Range = (1, 1, 3)
+SHORTEST_PREFILL = 1024
+
+
+def graph_profiles(spec: ModelSpec) -> dict[str, Mapping[str, Range]]:
+    """Ranges by symbol for each graph.
+
+    Images range from two patches to the longest side of the resize rule, in steps of the patch.
+    The past holds two images, two maps and all turns of the interleaved loop.
+    """
+    height, width, vision = _image(spec.vision_patch, spec.vision_resize.max_side)
+    map_height, map_width, latent = _image(spec.latent_stride, spec.map_resize.max_side)
+    turns = spec.loop.max_turns * spec.loop.max_turn_tokens
+    longest = -(-(2 * (vision[2] + latent[2]) + turns) // 256) * 256
+    past = (0, min(longest, vision[1] + latent[1] + 64), longest)
+    seq = (1, vision[1] + 2, max(vision[2] + 2, SHORTEST_PREFILL))
+    latent_sides = {
+        "latent_height": _scaled(map_height, spec.autoencoder_downsample),
+        "latent_width": _scaled(map_width, spec.autoencoder_downsample),
+    }
+    return {
+        "vision_encoder": {"height": height, "width": width, "tokens": vision},
+        "autoencoder_encoder": {"height": map_height, "width": map_width, **latent_sides},
+        "autoencoder_decoder": {"height": map_height, "width": map_width, **latent_sides},
+        "und": {"batch": BATCH, "seq": seq, "past": past},
+        "gen": {"batch": BATCH, "tokens": latent, "past": past},
+    }
+
+
+def _image(step: int, longest: int) -> tuple[Range, Range, Range]:
+    """Ranges of height, width and patches; the frequent picture is 4:3, landscape."""
+    width = (2 * step, longest // step * step, longest // step * step)
+    height = (2 * step, max(2, longest * 3 // 4 // step) * step, width[2])
+    patches = (4, (height[1] // step) * (width[1] // step), (width[2] // step) ** 2)
+    return height, width, patches
+
+
+def _scaled(sides: Range, factor: int) -> Range:
+    return sides[0] // factor, sides[1] // factor, sides[2] // factor
