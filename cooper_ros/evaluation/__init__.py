@@ -1,0 +1,1 @@
+"""Scoring: metrics, simulated test scenes, real frames, speed and reports."""
