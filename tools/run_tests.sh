@@ -12,7 +12,6 @@ shift 2
 
 # Tests run side by side: one thread each. Spinning threads of several sessions starve each other.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-export PYTHONDONTWRITEBYTECODE=1
 # Never the network, and never what another ROS on this machine has left in the environment.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 unset AMENT_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH
