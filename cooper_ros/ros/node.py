@@ -26,6 +26,7 @@ from cooper_ros.ros.inputs import CameraInput
 from cooper_ros.ros.outputs import Outputs
 from cooper_ros.ros.perception import Perceiver, Perception
 from cooper_ros.ros.refusals import message_of
+from cooper_ros.ros.self_test import check_pipeline
 from cooper_ros.ros.services import Services
 from cooper_ros.ros.worker import InferenceWorker, Snapshot
 
@@ -131,10 +132,9 @@ class CooperNode(LifecycleNode):
         return super().on_configure(state)
 
     def _test_model(self) -> None:
-        if not self.parameter("self_test"):
-            self._monitor.self_test = "switched off"
-            return
-        self._monitor.self_test = self.pipeline.self_test()
+        self._monitor.self_test = "switched off"
+        if self.parameter("self_test"):
+            self._monitor.self_test = check_pipeline(self.pipeline)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and start the inference thread."""

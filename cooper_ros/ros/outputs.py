@@ -125,7 +125,7 @@ class Outputs:
         if _read(self._depth_info):
             settings = self._spec.depth
             self._depth_info.publish(
-                to_depth_info(depth, settings.min_m, settings.max_m, perception.depth_seconds)
+                to_depth_info(depth, settings.min_m, settings.max_m, perception.seconds)
             )
 
 

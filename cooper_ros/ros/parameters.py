@@ -63,9 +63,9 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "backend",
         "auto",
-        "Inference engine; `auto` takes the fastest one that this machine and folder have.",
+        "Inference engine: `auto`, `cpu` or `cuda` (ONNX Runtime), or the name of an installed "
+        "backend.",
         CONFIGURE,
-        choices=("auto", "onnxruntime", "tensorrt"),
     ),
     ParameterSpec(
         "threads",
@@ -106,9 +106,9 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "mode",
         "interleaved",
-        "How `~/ask` answers with MODE_AUTO: `interleaved` thinks and draws maps, `direct` does "
-        "not.",
-        choices=("interleaved", "direct"),
+        "How `~/ask` answers with MODE_AUTO: `interleaved` thinks and asks for maps, `maps` has "
+        "them from the start, `direct` takes the image alone.",
+        choices=("interleaved", "maps", "direct"),
     ),
     ParameterSpec(
         "answer_timeout_s",

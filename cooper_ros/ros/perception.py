@@ -34,7 +34,6 @@ class Perception:
     segmentation: Segmentation | None
     calibration_problem: str
     seconds: float
-    depth_seconds: float
 
 
 def to_frame(snapshot: Snapshot, find_info: FindInfo) -> tuple[Frame, str]:
@@ -79,11 +78,11 @@ class Perceiver:
         cancel.check()
         context = self._pipeline.see(frame)
         cancel.check()
-        before_depth = time.monotonic()
-        depth = context.depth(cancel=cancel)
-        depth_seconds = time.monotonic() - before_depth
-        cancel.check()
-        segmentation = context.segmentation(cancel=cancel)
+        segmentation = None
+        if self._pipeline.spec.segmentation is not None:
+            depth, segmentation = context.perceive(cancel)
+        else:  # colours without a palette are a picture, not classes
+            depth = context.depth(cancel)
         perception = Perception(
             snapshot,
             frame,
@@ -92,7 +91,6 @@ class Perceiver:
             segmentation,
             problem,
             time.monotonic() - started,
-            depth_seconds,
         )
         if snapshot.from_camera:
             self._publish(perception)

@@ -26,6 +26,7 @@ from cooper_ros.ros.messages import (
 from cooper_ros.ros.perception import Perception, explain
 from cooper_ros.ros.refusals import NotActiveError, message_of, status_of
 from cooper_ros.ros.worker import Snapshot
+from cooper_ros.runtime.asking import understand
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.srv import AskSpatial, QueryDistance
 
@@ -136,6 +137,9 @@ class Services:
                 f"(parameter max_question_length){listed}",
                 known,
             )
+        if self._node.pipeline is not None:
+            # Before it waits for an image or for others: what is wrong with it is known now.
+            understand(self._node.pipeline, question)
 
     def _ask(
         self, perception: Perception, request: AskSpatial.Request, cancel: CancelToken

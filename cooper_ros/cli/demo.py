@@ -1,0 +1,218 @@
+"""Simulated camera, perception node and questions, all at once.
+
+Starts the camera and the node as two processes that talk over DDS, waits for depth, asks questions
+about objects that are really there, prints every answer beside the true value, and saves one
+picture. Ends by itself; the exit code is 0 only when at least four questions were answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cooper_ros.cli.demo_questions import DemoQuestion
+    from cooper_ros.core.types import SpatialAnswer
+    from cooper_ros.ros.examiner import Examiner, Observed
+
+EXAMPLE = "cooper demo --seed 3 --json"
+NEEDED = 4
+DEPTH_MESSAGES = 16
+STOP_S = 5.0
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the text is for people."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--seed", type=int, default=0, help="which world and view (default 0)")
+    parser.add_argument("--json", action="store_true", help="last line: everything as JSON")
+    parser.add_argument("--model", default="cooper-nano", help="model folder, name or path")
+    parser.add_argument("--questions", type=int, default=6, help="how many to ask (default 6)")
+    parser.add_argument("--picture", type=Path, help="file for the picture (PNG or JPEG)")
+    parser.add_argument(
+        "--patience", type=float, default=120.0, help="longest wait for the first depth [s]"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo."""
+    from cooper_ros.ros.environment import set_defaults
+
+    # A domain of its own, on this machine only: a robot in the same network is not disturbed.
+    # Domains up to 101 keep their ports below those that Linux hands out to others.
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    set_defaults()
+    picture = args.picture or Path("outputs") / f"demo_seed{args.seed}.png"
+    try:
+        with _processes(args) as alive:
+            report = _Demo(args, alive, picture).run()
+    except DemoError as error:
+        print(f"cooper demo: {error}", file=sys.stderr)
+        if args.json:
+            print(json.dumps({"answers": [], "error": str(error)}))
+        return 1
+    answered = sum(answer["status"] == "OK" for answer in report["answers"])
+    print(f"\n{answered} of {len(report['answers'])} questions answered; "
+          f"depth at {report['depth_hz']:.1f} Hz; picture: {report['picture']}")  # fmt: skip
+    if args.json:
+        print(json.dumps(report))
+    return 0 if answered >= NEEDED else 1
+
+
+@contextmanager
+def _processes(args: argparse.Namespace) -> Iterator[Any]:
+    """Start both; yields a function that raises DemoError when one of them has ended."""
+    commands = {
+        "node": ["cooper_ros.ros.node", "--ros-args", "-p", f"model:={args.model}"],
+        "camera": ["cooper_ros.ros.sim_camera", "--ros-args", "-p", f"seed:={args.seed}",
+                   "-p", "hold:=true"],
+    }  # fmt: skip
+    # Standard output belongs to the demo's own report.
+    running = {
+        name: subprocess.Popen([sys.executable, "-m", *command], stdout=sys.stderr)
+        for name, command in commands.items()
+    }
+
+    def alive() -> None:
+        for name, process in running.items():
+            if process.poll() is not None:
+                raise DemoError(f"the {name} ended with code {process.returncode}, see above")
+
+    try:
+        yield alive
+    finally:
+        for process in running.values():
+            process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + STOP_S
+        for process in running.values():
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class _Demo:
+    def __init__(self, args: argparse.Namespace, alive: Any, picture: Path) -> None:
+        self._args, self._alive, self._picture = args, alive, picture
+
+    def run(self) -> dict[str, Any]:
+        from cooper_ros.ros.client import CooperClient
+        from cooper_ros.ros.examiner import Examiner
+
+        with CooperClient(name="cooper_demo") as client:
+            examiner = Examiner()
+            try:
+                print(f"world {self._args.seed}: starting camera and node ...", file=sys.stderr)
+                seen = self._first_view(examiner, client)
+                depth_hz = self._depth_rate(examiner)
+                answers = [self._ask(client, question) for question in self._questions(seen)]
+                self._save(seen, answers)
+            finally:
+                examiner.close()
+        return {
+            "answers": answers,
+            "depth_hz": depth_hz,
+            "picture": str(self._picture.resolve()),
+            "seed": self._args.seed,
+        }
+
+    def _first_view(self, examiner: Examiner, client: Any) -> Observed:
+        """The first image with everything that was made of it."""
+        from cooper_ros.ros.examiner import SEEN
+
+        seen = examiner.wait_for(
+            lambda: examiner.newest(*SEEN), self._args.patience, self._alive
+        )
+        if seen is None:
+            reason = client.ask("is there a door ?", timeout_s=2.0).message
+            raise DemoError(f"no depth within {self._args.patience:g} s: {reason}")
+        return seen  # type: ignore[no-any-return]
+
+    def _depth_rate(self, examiner: Examiner) -> float:
+        """Depth messages per second while nobody asks."""
+        start = len(examiner.depth_times)
+        examiner.wait_for(
+            lambda: len(examiner.depth_times) > start + DEPTH_MESSAGES, 20.0, self._alive
+        )
+        times = examiner.depth_times[start:]
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else math.nan
+
+    def _questions(self, seen: Observed) -> list[DemoQuestion]:
+        from cooper_ros.cli.demo_questions import Visible, choose_questions
+
+        assert seen.truth is not None
+        visible = [Visible.from_truth(item) for item in seen.truth["objects"]]
+        width = seen.arrays["image"].shape[1]
+        return choose_questions(visible, seen.truth["free_space"], width, self._args.questions)
+
+    def _ask(self, client: Any, question: DemoQuestion) -> dict[str, Any]:
+        self._alive()
+        started = time.monotonic()
+        answer: SpatialAnswer = client.ask(question.text, timeout_s=30.0)
+        seconds = time.monotonic() - started
+        print(_describe(question, answer))
+        return {
+            "question": question.text,
+            "text": answer.text,
+            "value": _number(answer.value),
+            "unit": answer.unit,
+            "truth": question.truth,
+            "measured": _number(answer.measured),
+            "agree": answer.agree,
+            "status": answer.status.name,
+            "message": answer.message,
+            "seconds": round(seconds, 3),
+        }
+
+    def _save(self, seen: Observed, answers: list[dict[str, Any]]) -> None:
+        from cooper_ros.cli.demo_picture import make_picture, save_picture
+
+        lines = []
+        for answer in answers:
+            truth = answer["truth"]
+            shown = f"{truth:.2f}" if isinstance(truth, float) else truth
+            lines += [
+                answer["question"],
+                f"    {answer['text'] or answer['status']}   (true {shown})",
+            ]
+        self._picture.parent.mkdir(parents=True, exist_ok=True)
+        arrays = seen.arrays
+        picture = make_picture(arrays["image"], arrays["depth"], arrays["overlay"], lines)
+        save_picture(str(self._picture), picture)
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: unknown is null."""
+    return value if math.isfinite(value) else None
+
+
+def _describe(question: DemoQuestion, answer: SpatialAnswer) -> str:
+    truth = question.truth
+    true_text = f"{truth:.2f} {question.unit}".strip() if isinstance(truth, float) else truth
+    said = answer.text if answer.text else f"({answer.status.name}: {answer.message})"
+    parts = [f"{question.text:<46} {said:<12} true {true_text}"]
+    if math.isfinite(answer.measured):
+        verdict = "agrees" if answer.agree else "differs"
+        parts.append(f"measured {answer.measured:.2f}, {verdict}")
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    add_arguments(options)
+    sys.exit(run(options.parse_args()))
