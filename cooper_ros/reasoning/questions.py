@@ -7,7 +7,8 @@ means that nothing can be measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from cooper_ros.core.classes import CLASS_NAMES, PLURALS, STUFF
 from cooper_ros.core.errors import QuestionError
@@ -38,7 +39,8 @@ _FILLER = _ARTICLES | {"and", "or", ",", "than", "from", "to", "is", "away", "it
 _RELATIONS = frozenset({"in", "on", "at", "before"})
 
 
-def _singulars(names: Sequence[str]) -> dict[str, tuple[str, bool]]:
+@lru_cache(maxsize=8)
+def _singulars(names: tuple[str, ...]) -> dict[str, tuple[str, bool]]:
     """Word -> (class name, is plural)."""
     table: dict[str, tuple[str, bool]] = {}
     for name in names:
@@ -71,7 +73,7 @@ def _known(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def _reject_unknown(tokens: Sequence[str], names: Sequence[str], table: dict[str, object]) -> None:
+def _reject_unknown(tokens: Sequence[str], names: Sequence[str], table: Mapping[str, object]) -> None:
     unknown = []
     for index, token in enumerate(tokens):
         if token in table or token in (",", "?") or token in unknown:
@@ -184,8 +186,8 @@ def parse_question(text: str, names: Sequence[str] = CLASS_NAMES) -> Query:
     """
     normalised = normalise_question(text)
     tokens = normalised.split()[:-1]
-    table = _singulars(names)
-    _reject_unknown(tokens, names, dict(table))
+    table = _singulars(tuple(names))
+    _reject_unknown(tokens, names, table)
     mentions = _mentions(tokens, table)
     objects = tuple(dict.fromkeys(name for _, name in mentions))
     radius = _radius(tokens)
@@ -226,6 +228,6 @@ def _check_objects(
 
 def known_question_words(names: Sequence[str] = CLASS_NAMES) -> tuple[str, ...]:
     """Nouns that a question may use: class names, plurals and synonyms, sorted."""
-    table = _singulars(names)
+    table = _singulars(tuple(names))
     synonyms = [word for word, name in SYNONYM_WORDS.items() if name in table]
     return tuple(sorted({*table, *synonyms}))
