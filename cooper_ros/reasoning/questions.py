@@ -73,7 +73,9 @@ def _known(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def _reject_unknown(tokens: Sequence[str], names: Sequence[str], table: Mapping[str, object]) -> None:
+def _reject_unknown(
+    tokens: Sequence[str], names: Sequence[str], table: Mapping[str, object]
+) -> None:
     unknown = []
     for index, token in enumerate(tokens):
         if token in table or token in (",", "?") or token in unknown:
