@@ -172,7 +172,9 @@ class Report:
             f"{'ok' if verdict.passed else 'MISS':<5} {verdict.note}"
             for verdict in self.verdicts
         ]
-        rows += [f"{name:<38} {'':>10} {'':>9}  MISS  no check claims it" for name in self.unclaimed]
+        rows += [
+            f"{name:<38} {'':>10} {'':>9}  MISS  no check claims it" for name in self.unclaimed
+        ]
         head = f"{'name':<38} {'error':>10} {'tolerance':>9}  verdict"
         failed = sum(not verdict.passed for verdict in self.verdicts) + len(self.unclaimed)
         tail = (

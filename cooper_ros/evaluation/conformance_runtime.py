@@ -6,7 +6,6 @@ import dataclasses
 import re
 from typing import Any
 
-
 from cooper_ros.core.codecs import spectral_colormap
 from cooper_ros.core.images import ResizeRule, to_tensor
 from cooper_ros.evaluation.conformance import Ledger

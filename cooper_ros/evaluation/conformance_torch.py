@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,8 @@ def check_internals(ledger: Ledger, engine: Engine, model: CooperModel) -> None:
     positions = torch.from_numpy(ledger.expected("vit_position_ids"))
     ledger.close("vit_features", model.vit_model(pixels, positions)[0].numpy(), 1e-5)
     pixels = torch.from_numpy(ledger.expected("vae_pixels"))[None]
-    posterior = model.autoencoder.vae.encode(pixels).latent_dist
+    vae: Any = model.autoencoder.vae
+    posterior = vae.encode(pixels).latent_dist
     ledger.close("vae_moments", posterior.parameters.numpy())
 
 

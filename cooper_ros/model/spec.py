@@ -36,7 +36,7 @@ OFFICIAL_RUNTIME: dict[str, Any] = {
             "<segmentation>Segment the objects in the image with different colors.</segmentation>"
         ),
     },
-    "loop": {"max_turns": 3, "max_turn_tokens": 2048, "max_answer_tokens": 256},
+    "loop": {"max_turns": 3, "max_turn_tokens": 2048},
     "perception": {
         "num_timesteps": 50,
         "shift": 3.0,
@@ -62,6 +62,8 @@ def model_spec(config: CooperConfig, **overrides: Any) -> ModelSpec:
     Raises ModelFolderError for a field of `config.runtime` that `ModelSpec` does not have.
     """
     names = config.special_tokens
+    vision: dict[str, Any] = config.vision
+    autoencoder: dict[str, Any] = config.autoencoder
     dimensions: dict[str, Any] = {
         "hidden_size": config.hidden_size,
         "num_layers": config.num_hidden_layers,
@@ -76,11 +78,11 @@ def model_spec(config: CooperConfig, **overrides: Any) -> ModelSpec:
             "vision_start": names["vision_start"],
             "vision_end": names["vision_end"],
         },
-        "vision_patch": int(config.vision["patch_size"]),
+        "vision_patch": int(vision["patch_size"]),
         "vision_grid_side": config.max_patches_per_side,
         "latent_grid_side": config.max_latent_size,
         "latent_patch": config.latent_patch_size,
-        "latent_channels": int(config.autoencoder["z_channels"]),
+        "latent_channels": int(autoencoder["z_channels"]),
         "autoencoder_downsample": config.autoencoder_downsample,
         "ray_channels": config.ray_channels,
     }

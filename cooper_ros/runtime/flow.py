@@ -75,7 +75,7 @@ def euler(
     """
     times = time_grid(settings.num_timesteps, settings.shift)
     steps = len(times) - 1
-    for step, (now, following) in enumerate(zip(times[:-1], times[1:])):
+    for step, (now, following) in enumerate(zip(times[:-1], times[1:], strict=True)):
         check(cancel)
         guided = guidance_active(settings, float(now))
         latents = latents - velocity(latents, float(now), guided) * np.float32(now - following)

@@ -74,7 +74,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """Ids without markers, their text, and whether the end marker was reached.
+    """A turn, complete or growing: ids without markers, their text, whether the end marker came.
 
     `confidence` is the geometric mean probability of the chosen tokens, NaN without tokens.
     """
@@ -85,40 +85,48 @@ class GeneratedText:
     confidence: float
 
 
+def stream_text(
+    context: Context,
+    max_tokens: int,
+    decoding: Decoding | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[GeneratedText]:
+    """Write a text segment behind `context`, which stays as it is; yields after every token.
+
+    The start marker is fed, then tokens are chosen until the end marker or `max_tokens`. Keys and
+    values of decoding are discarded, as in the official inference: to keep the turn, add it with
+    `Context.add_text`. Raises GenerationCancelled between tokens on request.
+    """
+    spec, tokenizer = context.engine.spec, context.engine.tokenizer
+    ids: list[int] = []
+    logs: list[float] = []
+    check(cancel)
+    work = context.fork()
+    logits = work.add_ids([spec.tokens.text_start])
+    for token, probability in _choices(work, logits, decoding or Decoding()):
+        logs.append(float(np.log(probability)))
+        finished = token == spec.tokens.text_end
+        if not finished:
+            ids.append(token)
+        yield GeneratedText(
+            tuple(ids), tokenizer.decode(ids), finished, float(np.exp(np.mean(logs)))
+        )
+        if finished or len(logs) >= max_tokens:
+            return
+        check(cancel)
+
+
 def generate_text(
     context: Context,
     max_tokens: int,
     decoding: Decoding | None = None,
     cancel: CancelToken | None = None,
-    on_text: Callable[[str], None] | None = None,
-    prefix: str = "",
 ) -> GeneratedText:
-    """Write a text segment behind `context`, which stays as it is.
-
-    The start marker (and `prefix`, which becomes part of the text) is fed, then tokens are chosen
-    until the end marker or `max_tokens`. Keys and values of decoding are discarded, as in the
-    official inference: to keep the turn, add it with `Context.add_text`. `on_text` is called with
-    the whole text so far after each token. Raises GenerationCancelled between tokens on request.
-    """
-    spec, tokenizer = context.engine.spec, context.engine.tokenizer
-    ids = tokenizer.encode(prefix) if prefix else []
-    probabilities: list[float] = []
-    finished = False
-    work = context.fork()
-    logits = work.add_ids([spec.tokens.text_start, *ids])
-    for token, probability in _choices(work, logits, decoding or Decoding()):
-        probabilities.append(probability)
-        if token == spec.tokens.text_end:
-            finished = True
-            break
-        ids.append(token)
-        if on_text is not None:
-            on_text(tokenizer.decode(ids))
-        check(cancel)
-        if len(probabilities) >= max_tokens:
-            break
-    confidence = float(np.exp(np.mean(np.log(probabilities)))) if probabilities else float("nan")
-    return GeneratedText(tuple(ids), tokenizer.decode(ids), finished, confidence)
+    """The complete text of `stream_text`."""
+    written = GeneratedText((), "", False, float("nan"))
+    for partial in stream_text(context, max_tokens, decoding, cancel):
+        written = partial
+    return written
 
 
 def _choices(work: Context, logits: Float, decoding: Decoding) -> Iterator[tuple[int, float]]:

@@ -32,7 +32,7 @@ def depth_map(spec: ModelSpec, frame: Frame, picture: Float) -> DepthMap:
     width, height = frame.width, frame.height
     intrinsics = usable_intrinsics(frame)
     metric = spec.depth.metric and intrinsics is not None
-    metres = np.full((height, width), np.nan, dtype=np.float32)
+    metres: Float = np.full((height, width), np.nan, dtype=np.float32)
     if metric:
         metres = resize_depth(codec.decode(picture), width, height)
     unit = unit_range(picture)
@@ -90,6 +90,4 @@ def _at_size(depth: DepthMap | None, width: int, height: int) -> _Metric | None:
     """Metric depth and its intrinsics at another size; None where there are no metres."""
     if depth is None or not depth.metric or depth.intrinsics is None:
         return None
-    return _Metric(
-        resize_depth(depth.depth, width, height), depth.intrinsics.scaled(width, height)
-    )
+    return _Metric(resize_depth(depth.depth, width, height), depth.intrinsics.scaled(width, height))

@@ -81,7 +81,6 @@ class Prompts:
     system: str = ""
     reflection: str = ""
     direct: str = "direct"
-    perception: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,6 @@ class LoopSettings:
 
     max_turns: int = 3
     max_turn_tokens: int = 2048
-    max_answer_tokens: int = 256
 
 
 @dataclass(frozen=True)
@@ -251,4 +249,4 @@ def _tuple(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
         args = (args[0],) * len(value)
     if len(args) != len(value):
         raise ModelFolderError(f"manifest: {where} must have {len(args)} items, got {len(value)}")
-    return tuple(_value(arg, item, where) for arg, item in zip(args, value))
+    return tuple(_value(arg, item, where) for arg, item in zip(args, value, strict=True))

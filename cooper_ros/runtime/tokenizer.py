@@ -101,9 +101,7 @@ class Tokenizer:
         table = {token: index for index, token in enumerate(vocabulary)}
         raw = RawTokenizer(models.WordLevel(vocab=table, unk_token=UNKNOWN))
         raw.normalizer = normalizers.Lowercase()
-        raw.pre_tokenizer = pre_tokenizers.Split(
-            Regex(WORD_SPLIT), behavior="removed", invert=True
-        )
+        raw.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_SPLIT), behavior="removed", invert=True)
         return cls(raw)
 
     def save(self, path: str | Path) -> None:
@@ -150,7 +148,11 @@ class Tokenizer:
             return ()
         encoding = self._raw.encode(text, add_special_tokens=False)
         unknown = self._raw.token_to_id(UNKNOWN)
-        bad = {start for index, (start, _) in zip(encoding.ids, encoding.offsets) if index == unknown}
+        bad = {
+            start
+            for index, (start, _) in zip(encoding.ids, encoding.offsets, strict=True)
+            if index == unknown
+        }
         return tuple(
             dict.fromkeys(
                 match.group().strip(".,:;?!")

@@ -1,0 +1,202 @@
+"""Answering one question about a frame: the reasoning loop, driven on the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cooper_ros.core.errors import GenerationCancelled, QuestionError
+from cooper_ros.core.measure import Measurement, measure_maps
+from cooper_ros.core.query import REACHABLE, Query
+from cooper_ros.core.types import NAN, ScaleSource, SpatialAnswer, Status
+from cooper_ros.reasoning.crosscheck import build_answer, failed_answer
+from cooper_ros.reasoning.loop import (
+    GenerateMap,
+    GenerateText,
+    InterleavedLoop,
+    LoopResult,
+)
+from cooper_ros.reasoning.normalise import check_length
+from cooper_ros.reasoning.questions import parse_question
+from cooper_ros.reasoning.tags import MAP_ORDER
+from cooper_ros.runtime.cancel import CancelToken
+from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText
+from cooper_ros.runtime.flow import initial_latents
+from cooper_ros.runtime.generation import Decoding, GeneratedText, generate_latents, stream_text
+from cooper_ros.runtime.store import GeneratedMap, map_conditions, script_of
+
+if TYPE_CHECKING:
+    from cooper_ros.runtime.frame_context import FrameContext
+
+NO_INTRINSICS = (
+    "metres were asked for, but the frame has no valid camera intrinsics: "
+    "give a calibrated camera_info, or --intrinsics"
+)
+
+
+@dataclass
+class _Run:
+    """One question under way."""
+
+    context: FrameContext
+    loop: InterleavedLoop
+    cancel: CancelToken | None
+    decoding: Decoding | None
+    confidence: float = NAN
+    inline_maps: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.store = self.context.store.for_question()
+
+    def events(self) -> Iterator[Event]:
+        """Do what the loop asks for until it ends."""
+        while (request := self.loop.request) is not None:
+            if isinstance(request, GenerateText):
+                yield from self._turn(request)
+            else:
+                yield from self._map(request)
+
+    def _turn(self, request: GenerateText) -> Iterator[Event]:
+        started = time.monotonic()
+        written = GeneratedText((), "", False, NAN)
+        context = self.store.context(request.context)
+        for written in stream_text(context, request.max_tokens, self.decoding, self.cancel):
+            yield TurnText(request.turn, written.text)
+        self.confidence = written.confidence
+        self.loop.text_done(written.text, len(written.ids), time.monotonic() - started)
+        yield TurnText(request.turn, written.text, done=True)
+
+    def _map(self, request: GenerateMap) -> Iterator[Event]:
+        yield MapRequested(request.turn, request.kind)
+        started = time.monotonic()
+        inline = self.context.spec.map_placement == "inline"
+        cached = not inline and self.context.has_map(request.kind)
+        if inline:
+            self.store.set_map(request.result, self._inline_map(request))
+        else:
+            self.context.make_maps((request.kind,), self.cancel)
+        seconds = time.monotonic() - started
+        self.loop.map_done(seconds)
+        yield MapReady(request.turn, request.kind, cached, seconds)
+
+    def _inline_map(self, request: GenerateMap) -> GeneratedMap:
+        spec, pictures = self.context.spec, self.store.pictures
+        shape = (1, pictures.rows * pictures.columns, spec.latent_dim)
+        noise = initial_latents(spec.interleaved, shape, self.context.seed + self.inline_maps)
+        self.inline_maps += 1
+        tokens = generate_latents(
+            map_conditions(self.store, request),
+            noise,
+            pictures.rows,
+            pictures.columns,
+            spec.interleaved,
+            self.cancel,
+        )
+        return GeneratedMap.decode(self.context.engine, request.kind, tokens[0], pictures)
+
+
+def ask(
+    context: FrameContext,
+    question: str,
+    mode: str = "interleaved",
+    cancel: CancelToken | None = None,
+    decoding: Decoding | None = None,
+) -> Iterator[Event]:
+    """See `FrameContext.ask`. The question is checked here and now, not at the first event."""
+    if mode not in ("interleaved", "maps", "direct"):
+        raise ValueError(f"mode must be interleaved, maps or direct, got {mode!r}")
+    query, text = understand(context, question)
+    return _events(context, question, query, text, mode, cancel, decoding)
+
+
+def understand(context: FrameContext, question: str) -> tuple[Query | None, str]:
+    """The parsed question and the text that the model is fed.
+
+    A word-level model takes only questions of its grammar; a byte-level one takes any, and those of
+    the grammar are measured besides. Raises QuestionError, which names the known words.
+    """
+    segmentation = context.spec.segmentation
+    tokenizer = context.engine.tokenizer
+    if tokenizer.word_level:
+        names = segmentation.names if segmentation else ()
+        query = parse_question(question, names)
+        unknown = tokenizer.unknown_words(query.text)
+        if unknown:
+            raise QuestionError(
+                f"this model does not know: {', '.join(unknown)}", tokenizer.words, unknown
+            )
+        return query, query.text
+    check_length(question)
+    if segmentation is None:
+        return None, question
+    try:
+        return parse_question(question, segmentation.names), question
+    except QuestionError:
+        return None, question
+
+
+def _events(
+    context: FrameContext,
+    question: str,
+    query: Query | None,
+    text: str,
+    mode: str,
+    cancel: CancelToken | None,
+    decoding: Decoding | None,
+) -> Iterator[Event]:
+    started = time.monotonic()
+    if query is not None and _needs_metres(query) and not _metric(context):
+        answer = failed_answer(question, Status.NOT_METRIC, NO_INTRINSICS, query)
+        yield _stamped(context, answer, NAN, time.monotonic() - started)
+        return
+    script = script_of(context.spec)
+    run: _Run | None = None
+    measurement: Measurement | None = None
+    try:
+        ready = MAP_ORDER if mode == "maps" else ()
+        context.make_maps(ready, cancel)
+        loop = InterleavedLoop(script, text, direct=mode == "direct", ready_maps=ready)
+        run = _Run(context, loop, cancel, decoding)
+        yield from run.events()
+        if query is not None and context.spec.segmentation is not None:
+            measurement = measure_maps(query, context.segmentation(cancel), context.depth(cancel))
+        result = loop.stop()  # it has ended: this gives the result
+    except GenerationCancelled:
+        result = _cancelled(run)
+    answer = build_answer(question, query, result, measurement)
+    confidence = run.confidence if run is not None and answer.text else NAN
+    yield _stamped(context, answer, confidence, time.monotonic() - started)
+
+
+def _cancelled(run: _Run | None) -> LoopResult:
+    """What was reached before the cancellation; an answer already written stays one."""
+    if run is None:
+        return LoopResult(Status.CANCELED, "", "", 0, (), (), (), 0)
+    return run.loop.stop(Status.CANCELED)
+
+
+def _needs_metres(query: Query) -> bool:
+    return query.unit == "m" or query.family == REACHABLE
+
+
+def _metric(context: FrameContext) -> bool:
+    """Whether lengths can be asked for: a model in metres needs the camera's intrinsics."""
+    return context.store.intrinsics is not None or not context.spec.depth.metric
+
+
+def _stamped(
+    context: FrameContext, answer: SpatialAnswer, confidence: float, seconds: float
+) -> SpatialAnswer:
+    metric = context.spec.depth.metric and context.store.intrinsics is not None
+    return replace(
+        answer,
+        confidence=confidence,
+        scale_source=ScaleSource.MODEL_PRIOR if metric else ScaleSource.UNKNOWN,
+        stamp_ns=context.frame.stamp_ns,
+        frame_id=context.frame.frame_id,
+        model_id=context.model_id,
+        seconds=seconds,
+    )

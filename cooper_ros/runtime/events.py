@@ -1,0 +1,38 @@
+"""What happens while a question is being answered; the last event is the `SpatialAnswer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cooper_ros.core.types import SpatialAnswer
+from cooper_ros.reasoning.tags import MapKind
+
+
+@dataclass(frozen=True)
+class TurnText:
+    """The model's text of a turn so far, tags included; `done` when the turn is complete."""
+
+    turn: int
+    text: str
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class MapRequested:
+    """The model asked for a map; it is made now unless the frame has it already."""
+
+    turn: int
+    kind: MapKind
+
+
+@dataclass(frozen=True)
+class MapReady:
+    """The map is in the context. `cached`: it had been made for this frame before."""
+
+    turn: int
+    kind: MapKind
+    cached: bool
+    seconds: float
+
+
+Event = TurnText | MapRequested | MapReady | SpatialAnswer

@@ -1,0 +1,182 @@
+"""One camera image that was seen: its maps and the questions about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cooper_ros.core.images import resize_depth, resize_labels
+from cooper_ros.core.types import DepthMap, Frame, Segmentation, SpatialAnswer
+from cooper_ros.reasoning.loop import ContextSpec, ImageSegment, MapSegment, TextSegment
+from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION, MapKind
+from cooper_ros.runtime.asking import ask
+from cooper_ros.runtime.backend import Float
+from cooper_ros.runtime.cancel import CancelToken
+from cooper_ros.runtime.context import Engine
+from cooper_ros.runtime.events import Event
+from cooper_ros.runtime.flow import initial_latents
+from cooper_ros.runtime.generation import Conditions, Decoding, generate_latents
+from cooper_ros.runtime.maps import depth_map, segmentation_map, usable_intrinsics
+from cooper_ros.runtime.pictures import encode_latents, prepare
+from cooper_ros.runtime.spec import ModelSpec
+from cooper_ros.runtime.store import ContextStore, GeneratedMap, script_of
+
+IMAGE_ONLY: ContextSpec = (ImageSegment(),)
+
+
+class FrameContext:
+    """A frame whose image the model has read, once. Maps are made when first asked for.
+
+    Not safe for use from several threads at once.
+    """
+
+    def __init__(self, engine: Engine, frame: Frame, model_id: str = "", seed: int = 0) -> None:
+        self.engine = engine
+        self.frame = frame
+        self.model_id = model_id
+        self.seed = seed
+        intrinsics = usable_intrinsics(frame)
+        self.store = ContextStore(engine, prepare(engine.spec, frame.rgb), intrinsics)
+        self._maps: dict[MapKind, GeneratedMap] = {}
+        self._depth: DepthMap | None = None
+        self._segmentation: Segmentation | None = None
+        if not engine.spec.prompts.system:
+            # Where nothing stands before the image, it is read now, once for all that follows.
+            self.store.context(IMAGE_ONLY)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's numbers."""
+        return self.engine.spec
+
+    def depth(self, cancel: CancelToken | None = None) -> DepthMap:
+        """Depth at the frame's resolution, stamped as the frame; cached.
+
+        Without intrinsics (or with a model whose code is not in metres) only relative depth: the
+        result says `metric=False` and its metres are NaN. Raises GenerationCancelled.
+        """
+        if self._depth is None:
+            self._depth = depth_map(self.spec, self.frame, self.map(DEPTH, cancel).picture)
+        return self._depth
+
+    def segmentation(self, cancel: CancelToken | None = None) -> Segmentation:
+        """Classes and segments at the frame's resolution, stamped as the frame; cached.
+
+        Segments carry distances where depth is metric. Raises GenerationCancelled, and CooperError
+        for a model without class palette.
+        """
+        if self._segmentation is None:
+            self.make_maps((DEPTH, SEGMENTATION), cancel)
+            picture = self.map(SEGMENTATION, cancel).picture
+            depth = self.depth(cancel)
+            self._segmentation = segmentation_map(self.spec, self.frame, picture, depth)
+        return self._segmentation
+
+    def perceive(self, cancel: CancelToken | None = None) -> tuple[DepthMap, Segmentation]:
+        """Both maps, generated in one batch where the model allows it."""
+        self.make_maps((DEPTH, SEGMENTATION), cancel)
+        return self.depth(cancel), self.segmentation(cancel)
+
+    def map(self, kind: MapKind, cancel: CancelToken | None = None) -> GeneratedMap:
+        """The map as generated, at the model's resolution; cached."""
+        self.make_maps((kind,), cancel)
+        return self._maps[kind]
+
+    def has_map(self, kind: MapKind) -> bool:
+        """Whether the map was made already."""
+        return kind in self._maps
+
+    def make_maps(self, kinds: Sequence[MapKind], cancel: CancelToken | None = None) -> None:
+        """Generate those of the maps that are missing."""
+        missing = [kind for kind in kinds if kind not in self._maps]
+        if not missing:
+            return
+        settings, pictures = self.spec.perception, self.store.pictures
+        count = pictures.rows * pictures.columns
+        noise = initial_latents(settings, (count, self.spec.latent_dim), self.seed)
+        for batch in self._batches(missing):
+            tokens = generate_latents(
+                self._conditions(batch),
+                np.repeat(noise[None], len(batch), axis=0),
+                pictures.rows,
+                pictures.columns,
+                settings,
+                cancel,
+            )
+            for kind, row in zip(batch, tokens, strict=True):
+                self.put_map(GeneratedMap.decode(self.engine, kind, row, pictures))
+
+    def put_map(self, made: GeneratedMap) -> None:
+        """Use this map from now on, for results and in the context of questions."""
+        self._maps[made.kind] = made
+        self.store.set_map(MapSegment(made.kind), made)
+        self._segmentation = None
+        if made.kind == DEPTH:
+            self._depth = None
+
+    def use_depth(self, depth_m: Float) -> None:
+        """Put another depth [m], f32 [H, W] of any size, in place of the generated one.
+
+        Unknown pixels (NaN) become the far end of the code. For sensors with better depth, and for
+        tests of whether the model reads its maps.
+        """
+        rows, columns = self.store.pictures.map_rgb.shape[:2]
+        picture = self.spec.depth.codec().encode(resize_depth(depth_m, columns, rows))
+        self._use(DEPTH, np.nan_to_num(picture, nan=1.0))
+
+    def use_segmentation(self, labels: NDArray[np.integer]) -> None:
+        """Put other class ids [H, W] in place of the generated segmentation (see `use_depth`)."""
+        if self.spec.segmentation is None:
+            raise ValueError("this model has no class palette")
+        rows, columns = self.store.pictures.map_rgb.shape[:2]
+        picture = self.spec.segmentation.codec().encode(resize_labels(labels, columns, rows))
+        self._use(SEGMENTATION, picture)
+
+    def ask(
+        self,
+        question: str,
+        mode: str = "interleaved",
+        cancel: CancelToken | None = None,
+        decoding: Decoding | None = None,
+    ) -> Iterator[Event]:
+        """Answer a question; yields events, the last one is the `SpatialAnswer`.
+
+        Modes: `interleaved` (the model asks for maps and sees them), `maps` (both maps are in the
+        context from the start; prefix placement only), `direct` (image alone). After
+        `cancel.cancel()` the answer comes with status CANCELED and what was reached.
+
+        Raises QuestionError for a question that cannot be understood.
+        """
+        return ask(self, question, mode, cancel, decoding)
+
+    def answer(
+        self, question: str, mode: str = "interleaved", cancel: CancelToken | None = None
+    ) -> SpatialAnswer:
+        """The answer alone, without the events before it."""
+        *_, last = self.ask(question, mode, cancel)
+        assert isinstance(last, SpatialAnswer)
+        return last
+
+    def _use(self, kind: MapKind, picture: Float) -> None:
+        tokens = encode_latents(self.engine, picture)
+        self.put_map(GeneratedMap(kind, tokens, picture))
+
+    def _batches(self, kinds: Sequence[MapKind]) -> list[list[MapKind]]:
+        """One batch where all prompts have the same length, else one each."""
+        lengths = {len(self.engine.tokenizer.encode(self._prompt(kind).text)) for kind in kinds}
+        return [list(kinds)] if len(lengths) == 1 else [[kind] for kind in kinds]
+
+    def _prompt(self, kind: MapKind) -> TextSegment:
+        return TextSegment(script_of(self.spec).tool_text(kind))
+
+    def _conditions(self, kinds: Sequence[MapKind]) -> Conditions:
+        """[image][prompt]; for guidance the image alone and the prompt alone."""
+        scratch = self.store.for_question()
+        conditional = [scratch.context((*IMAGE_ONLY, self._prompt(kind))) for kind in kinds]
+        if not self.spec.perception.guided:
+            return Conditions(conditional)
+        image = scratch.context(IMAGE_ONLY)
+        text_only = [scratch.context((self._prompt(kind),)) for kind in kinds]
+        return Conditions(conditional, [image] * len(kinds), text_only)
