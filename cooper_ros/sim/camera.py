@@ -49,7 +49,8 @@ def _field_of_view(rng: np.random.Generator) -> float:
     return float(rng.uniform(45, 100))
 
 
-def _inside(room: Room, x: float, y: float, z: float) -> bool:
+def is_free(room: Room, x: float, y: float, z: float) -> bool:
+    """Whether a camera at (x, y, z) is inside the room and beside or above the furniture."""
     if abs(x) > room.half_x - 0.15 or abs(y) > room.half_y - 0.15:
         return False
     return all(
@@ -72,7 +73,7 @@ def sample_pose(room: Room, rng: np.random.Generator) -> Pose:
             flat = distance * np.sqrt(1 - lift**2)
             x, y = target[0] + flat * np.cos(angle), target[1] + flat * np.sin(angle)
             z = float(np.clip(target[2] + distance * lift, MIN_HEIGHT_M, MAX_HEIGHT_M))
-            if _inside(room, x, y, z):
+            if is_free(room, x, y, z):
                 return look_at(np.array([x, y, z]), target, roll, hfov)
     position = np.array([0.0, 0.0, 1.0])
     for _ in range(40):
@@ -81,7 +82,7 @@ def sample_pose(room: Room, rng: np.random.Generator) -> Pose:
             rng.uniform(-room.half_y + 0.2, room.half_y - 0.2),
             rng.uniform(MIN_HEIGHT_M, MAX_HEIGHT_M),
         ])
-        if _inside(room, *position):
+        if is_free(room, *position):
             break
     if room.occupied and rng.random() < 0.6:
         goal = np.array(room.occupied[rng.integers(len(room.occupied))][:2])

@@ -26,11 +26,15 @@ def _blur(image: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
     return image
 
 
+def exposure_gain(image: NDArray[np.float32] | NDArray[np.uint8]) -> float:
+    """Gain of an automatic exposure, which brings most pictures near middle grey, not all."""
+    mean = max(float(image[::4, ::4].mean()), 1.0)
+    return float(np.clip((122.0 / mean) ** 0.75, 0.5, 2.5))
+
+
 def photograph(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
     """f32[H,W,3] in 0..255 to u8 with modest, random camera effects."""
-    # auto exposure: cameras bring most scenes near middle grey, but not exactly
-    automatic = np.clip((122.0 / max(float(image[::4, ::4].mean()), 1.0)) ** 0.75, 0.5, 2.5)
-    gain = automatic * np.exp(rng.normal(0, 0.13)) * np.exp(rng.normal(0, 0.04, 3))
+    gain = exposure_gain(image) * np.exp(rng.normal(0, 0.13)) * np.exp(rng.normal(0, 0.04, 3))
     image = image * gain.astype(np.float32)
     if rng.random() < 0.5:  # tone curve
         image = 255 * (np.clip(image, 0, 255) / 255) ** np.float32(np.exp(rng.normal(0, 0.1)))

@@ -88,8 +88,9 @@ class Renderer:
         mujoco.mjr_render(self._rect, self._scene, self._context)
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
         mujoco.mjr_readPixels(self._rgb, self._depth, self._rect, self._context)
-        number = self._rgb[..., 0].astype(np.int32)
-        number += self._rgb[..., 1].astype(np.int32) << 8
+        number = self._rgb[::-1, :, 0].astype(np.uint16)  # OpenGL's first row is the lowest
+        if self._scene.ngeom > 254:
+            number += self._rgb[::-1, :, 1].astype(np.uint16) << 8
         class_of = np.zeros(self._scene.ngeom + 1, np.uint8)
         instance_of = np.zeros(self._scene.ngeom + 1, np.uint8)
         bodies = self._world.model.geom_bodyid
@@ -100,10 +101,9 @@ class Renderer:
                 instance_of[geom.segid + 1] = self._world.body_instance[body]
         # Reverse z: buffer d = near (far - z) / (z (far - near)), solved for z.
         depth = NEAR_M * FAR_M / (self._depth * (FAR_M - NEAR_M) + NEAR_M)
-        flat = number[::-1]
         return Geometry(
             np.ascontiguousarray(depth[::-1]).astype(np.float32, copy=False),
-            class_of[flat], instance_of[flat],
+            class_of.take(number), instance_of.take(number),
         )
 
     def colour(self) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ def object_table(
     rays = geometry.pixel_rays(intrinsics)
     ranges = geometry.ranges(depth, intrinsics)
     rows = []
-    for number, index in zip(numbers, groups):
+    for number, index in zip(numbers, groups, strict=True):
         class_id = int(classes.ravel()[index[0]])
         fraction = len(index) / depth.size
         if number == 0 or class_id in STUFF_IDS or fraction < min_fraction:
@@ -56,3 +56,8 @@ def object_table(
         ))
     table = np.array(rows, np.float32).reshape(-1, len(COLUMNS))
     return table[np.argsort(table[:, COLUMNS.index("distance")], kind="stable")]
+
+
+def free_space(depth: NDArray[np.float32], intrinsics: Intrinsics) -> float:
+    """Free space ahead (m), `core.geometry.free_space_ahead`."""
+    return geometry.free_space_ahead(depth, intrinsics)
