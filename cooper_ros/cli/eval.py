@@ -1,0 +1,125 @@
+"""Score a model: on unseen simulated rooms (sim), or on real RGB-D pictures (rgbd).
+
+sim        renders test rooms (kept in the user's cache), runs the shipped pipeline on them and
+           prints depth, segmentation and answer figures beside two baselines that do not look
+rgbd       metric and aligned depth figures on a folder of color_* and depth_* pictures
+baselines  fits those baselines on training shards (written into the package)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = "cooper eval sim --seed 1 --frames 200 --json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `cooper eval`."""
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="sim | rgbd | baselines")
+    _sim_arguments(kinds.add_parser("sim", help="unseen simulated rooms"))
+    _rgbd_arguments(kinds.add_parser("rgbd", help="a folder of real RGB-D pictures"))
+    baselines = kinds.add_parser("baselines", help="fit the baselines on training shards")
+    baselines.add_argument("--data", type=Path, required=True, help="folder of training shards")
+    baselines.add_argument("--out", type=Path, help="file to write (default: in the package)")
+
+
+def _sim_arguments(parser: argparse.ArgumentParser) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    add = parser.add_argument
+    add("--model", help="model folder or name (default: the one that is shipped)")
+    add("--seed", type=int, default=0, help="any seed gives unseen rooms (default: 0)")
+    add("--frames", type=int, help="number of pictures (default: one per scene)")
+    add("--scenes", type=int, help="number of rooms (default: 200, or --frames)")
+    add("--questions-per-frame", type=int, default=4, metavar="K")
+    add(
+        "--mode",
+        choices=("interleaved", "maps", "direct"),
+        default="interleaved",
+        help="interleaved: the model asks for maps and sees them; direct: image alone",
+    )
+    add("--processes", type=int, default=min(2, cores), help="default: %(default)s")
+    add("--backend", default="auto", help="inference engine (default: auto)")
+    add("--quick", action="store_true", help="no repetition without maps, no probes")
+    add("--json", action="store_true", help="last line: one JSON object")
+    add("--report", type=Path, metavar="DIR", help="write an HTML report with pictures here")
+    add("--log", type=Path, metavar="FILE", help="log.jsonl of the training, for the report")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def _rgbd_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="color_NAME.jpg, depth_NAME.png")
+    parser.add_argument(
+        "--intrinsics", metavar="fx,fy,cx,cy", required=True, help="of the pictures [px]"
+    )
+    parser.add_argument("--depth-scale", type=float, default=0.001, help="metres per unit of depth")
+    parser.add_argument("--model", help="model folder or name")
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--json", action="store_true", help="last line: one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; 0 when it ran, whatever the figures."""
+    return {"sim": _run_sim, "rgbd": _run_rgbd, "baselines": _run_baselines}[args.what](args)
+
+
+def _run_sim(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from cooper_ros.evaluation import table
+    from cooper_ros.evaluation.figures import plain, summarise
+    from cooper_ros.evaluation.sim import describe, options_of, results
+
+    options = options_of(
+        args.frames,
+        args.scenes,
+        model=args.model,
+        seed=args.seed,
+        questions_per_frame=args.questions_per_frame,
+        mode=args.mode,
+        direct=not args.quick and args.mode != "direct",
+        probed=0 if args.quick or args.mode == "direct" else 60,
+        processes=args.processes,
+        backend=args.backend,
+    )
+    found = list(
+        tqdm(results(options), total=options.scenes, unit="scene", disable=args.quiet)
+    )
+    figures = {**describe(options, found), **summarise(found, seed=args.seed)}
+    print(table.summary(figures))
+    if args.report:
+        from cooper_ros.evaluation.report import write_report
+
+        print(f"report: {write_report(args.report, figures, found, options, args.log)}")
+    if args.json:
+        print(json.dumps(plain(figures)))
+    return 0
+
+
+def _run_rgbd(args: argparse.Namespace) -> int:
+    from cooper_ros.evaluation.figures import plain
+    from cooper_ros.evaluation.rgbd import evaluate_folder, parse_intrinsics, rgbd_table
+
+    intrinsics = parse_intrinsics(args.intrinsics)
+    figures = evaluate_folder(
+        args.folder, intrinsics, args.depth_scale, model=args.model, backend=args.backend
+    )
+    print(rgbd_table(figures))
+    if args.json:
+        print(json.dumps(plain(figures)))
+    return 0
+
+
+def _run_baselines(args: argparse.Namespace) -> int:
+    from cooper_ros.evaluation.baselines import FILE, fit
+
+    fitted = fit(args.data)
+    path: Any = args.out or FILE
+    fitted.save(path)
+    print(f"{path}: mean depth of {fitted.frames} frames, {len(fitted.tables)} question families")
+    return 0
+
+

@@ -1,0 +1,151 @@
+"""`cooper eval sim`: the shipped pipeline on unseen simulated rooms, with baselines beside it."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cooper_ros.core.errors import CooperError
+from cooper_ros.evaluation.baselines import FILE as BASELINES_FILE
+from cooper_ros.evaluation.baselines import Baselines
+from cooper_ros.evaluation.scenes import (
+    SIZE,
+    Job,
+    cache_directory,
+    iterate_scenes,
+    read_scene,
+    world_digest,
+)
+from cooper_ros.evaluation.trial import Plan, SceneResult, run_scene
+from cooper_ros.runtime.pipeline import CooperPipeline
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to evaluate. `probed`: scenes of the run that also run the probes; `processes` render
+    and run the model at the same time, one thread each when there are several."""
+
+    model: str | None = None
+    seed: int = 0
+    scenes: int = 200
+    views: int = 1
+    questions_per_frame: int = 4
+    mode: str = "interleaved"
+    direct: bool = True
+    probed: int = 60
+    processes: int = 1
+    backend: str = "auto"
+    size: tuple[int, int] = SIZE
+
+    @property
+    def plan(self) -> Plan:
+        """The part that concerns one scene."""
+        return Plan(self.questions_per_frame, self.mode, self.direct)
+
+
+@dataclass(frozen=True)
+class _Task:
+    job: Job
+    probe: bool
+
+
+class _Worker:
+    """One process with the model loaded."""
+
+    def __init__(self, options: Options) -> None:
+        threads = 1 if options.processes > 1 else None
+        self.pipeline = CooperPipeline.open(options.model, options.backend, threads)
+        self.baselines = Baselines.load() if BASELINES_FILE.is_file() else None
+        self.options = options
+
+    def run(self, task: _Task) -> SceneResult:
+        frames = read_scene(task.job.path, task.job.scene)
+        return run_scene(
+            self.pipeline, frames, self.options.plan, self.baselines, probe=task.probe
+        )
+
+
+_worker: _Worker | None = None
+
+
+def _start_worker(options: Options) -> None:
+    global _worker
+    _worker = _Worker(options)
+
+
+def _run_in_worker(task: _Task) -> SceneResult:
+    assert _worker is not None
+    return _worker.run(task)
+
+
+def results(options: Options, folder: Path | None = None) -> Iterator[SceneResult]:
+    """Run all scenes; yields each one's result, in order.
+
+    `folder` holds the pictures (default: the user's cache); missing ones are rendered first. Raises
+    ModelFolderError when there is no such model, CooperError when the simulator is not installed.
+    """
+    tasks = list(_tasks(options, folder or cache_directory()))
+    if options.processes <= 1:
+        worker = _Worker(options)
+        for task in tasks:
+            yield worker.run(task)
+        return
+    # threads of the numeric libraries would fight for the cores that the processes share
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.processes, _start_worker, (options,)) as pool:
+        yield from pool.imap(_run_in_worker, tasks)
+
+
+def _tasks(options: Options, folder: Path) -> Iterator[_Task]:
+    jobs = iterate_scenes(
+        folder,
+        options.seed,
+        options.scenes,
+        options.views,
+        size=options.size,
+        processes=options.processes,
+    )
+    try:
+        for rank, job in enumerate(jobs):
+            yield _Task(job, rank < options.probed)
+    except ModuleNotFoundError as error:
+        raise CooperError(
+            f"test scenes need the Python package {error.name!r}: pip install 'cooper_ros[sim]'"
+        ) from error
+
+
+def options_of(frames: int | None, scene_count: int | None, **other: Any) -> Options:
+    """Options from a number of pictures and of rooms: one picture per room where it can be chosen.
+
+    Raises CooperError when a number is not positive.
+    """
+    for name, value in (("frames", frames), ("scenes", scene_count)):
+        if value is not None and value < 1:
+            raise CooperError(f"--{name} must be 1 or more, got {value}")
+    rooms = scene_count or frames or Options.scenes
+    views = max(1, math.ceil((frames or rooms) / rooms))
+    return Options(scenes=rooms, views=views, **other)
+
+
+def describe(options: Options, found: Sequence[SceneResult]) -> dict[str, Any]:
+    """What was evaluated: model, split, seed, counts, world."""
+    from cooper_ros.core.paths import find_model_folder
+
+    return {
+        "model": find_model_folder(options.model).name,
+        "split": "test",
+        "seed": options.seed,
+        "scenes": len(found),
+        "frames": sum(len(result.depth) for result in found),
+        "asked": sum(len(result.answers) for result in found),
+        "mode": options.mode,
+        "width": options.size[0],
+        "height": options.size[1],
+        "world": world_digest(),
+    }
