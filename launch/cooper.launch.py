@@ -7,11 +7,12 @@ The Fast DDS profile gives shared-memory segments that hold a whole image; start
 with the same `FASTRTPS_DEFAULT_PROFILES_FILE`, or best-effort images get lost.
 """
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

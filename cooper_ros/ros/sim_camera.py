@@ -33,9 +33,9 @@ OPTICAL_FRAME = "camera_optical_frame"
 def truth_json(stamp_ns: int, frame: Any) -> str:
     """The truth of a simulated frame: {"stamp_ns", "free_space", "objects": [{"label", ...}]}.
 
-    `free_space` [m] as `core.geometry.free_space_ahead`. Per object, nearest first: label, class_id, instance, fraction of the image's pixels, distance [m] to the
-    visible surface, width and height [m], position [m] in the optical frame, u and v [px] of the
-    median visible pixel.
+    `free_space` [m] as `core.geometry.free_space_ahead`. Per object, nearest first: label,
+    class_id, instance, fraction of the image's pixels, distance [m] to the visible surface, width
+    and height [m], position [m] in the optical frame, u and v [px] of the median visible pixel.
     """
     objects = []
     for item in frame.objects:

@@ -1,0 +1,102 @@
+"""`cooper demo` as a user starts it: processes, answers, picture, exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from cooper_ros.cli.demo_questions import Visible, choose_questions  # noqa: E402
+
+WAIT_S = 300.0
+
+
+def visible(label: str, distance: float, u: float, fraction: float = 0.02) -> Visible:
+    return Visible(label, fraction, distance, (u / 640.0, 0.0, distance), u)
+
+
+def test_questions_have_the_true_answers() -> None:
+    objects = [visible("mug", 1.0, 100.0), visible("table", 2.0, 400.0, 0.1),
+               visible("chair", 3.0, 500.0), visible("chair", 3.5, 550.0)]  # fmt: skip
+    chosen = {q.text: q for q in choose_questions(objects, 0.8, 640, limit=40)}
+    assert chosen["how far is the table ?"].truth == 2.0
+    assert chosen["how far is the mug ?"].truth == 1.0
+    assert "how far is the chair ?" not in chosen, "there are two"
+    between = next(q for q in chosen.values() if q.family == "between")
+    assert between.truth == pytest.approx(math.hypot(300 / 640, 1.0))
+    left = next(q for q in chosen.values() if q.family == "left")
+    assert left.truth == ("yes" if left.text.index("mug") < left.text.index("table") else "no")
+    assert next(q for q in chosen.values() if q.family == "nearer").truth == "mug"
+    assert next(q for q in chosen.values() if "how many chairs" in q.text).truth == 2.0
+    assert next(q for q in chosen.values() if q.family == "free").truth == 0.8
+    assert chosen["is there a sofa ?"].truth == "no"
+
+
+def test_even_an_empty_room_has_four_questions() -> None:
+    assert len(choose_questions([], 1.0, 640)) >= 4
+
+
+def test_close_calls_are_not_asked() -> None:
+    objects = [visible("mug", 1.0, 300.0), visible("can", 1.02, 310.0)]
+    families = {q.family for q in choose_questions(objects, 1.0, 640, limit=40)}
+    assert "left" not in families and "nearer" not in families and "between" in families
+
+
+def test_small_objects_are_not_asked_about() -> None:
+    objects = [visible("mug", 1.0, 300.0, 0.002)]
+    texts = {q.text for q in choose_questions(objects, 1.0, 640, limit=40)}
+    assert not any("far is the mug" in text or "many mugs" in text for text in texts)
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    picture = tmp_path / "demo.png"
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "cooper_ros.cli", "demo", "--seed", "1",
+         "--json", "--picture", str(picture)],
+        capture_output=True, text=True, timeout=WAIT_S, cwd=tmp_path,
+    )  # fmt: skip
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-4000:]}"
+    report = json.loads(run.stdout.splitlines()[-1])
+    answers = report["answers"]
+    assert len(answers) >= 4
+    assert sum(answer["status"] == "OK" for answer in answers) >= 4
+    for answer in answers:
+        assert set(answer) >= {"question", "text", "value", "unit", "truth", "measured", "agree",
+                               "status", "seconds"}  # fmt: skip
+        assert answer["question"] in run.stdout
+    assert any(a["unit"] == "m" and a["value"] and a["measured"] for a in answers)
+    assert report["depth_hz"] > 0.0
+    assert report["picture"] == str(picture) and str(picture) in run.stdout
+    _check_picture(picture)
+    # The demo and what it starts (their import lists land in the same stream) need no torch.
+    imported = {line.rsplit("|", 1)[-1].strip() for line in run.stderr.splitlines()
+                if line.startswith("import time:")}  # fmt: skip
+    assert "cooper_ros.ros.client" in imported
+    assert not {m for m in imported if m.split(".")[0] in ("torch", "transformers")}
+
+
+def _check_picture(path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    picture = cv2.imread(str(path))
+    assert picture.shape == (960, 1280, 3)
+    for rows in (slice(0, 480), slice(480, 960)):
+        for columns in (slice(0, 640), slice(640, 1280)):
+            assert np.std(picture[rows, columns]) > 5.0, "an empty panel"
+
+
+def test_a_demo_that_cannot_run_fails_with_the_reason(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "cooper_ros.cli", "demo", "--model", str(tmp_path), "--patience",
+         "8", "--json"],
+        capture_output=True, text=True, timeout=WAIT_S, cwd=tmp_path,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert str(tmp_path) in run.stderr
+    assert json.loads(run.stdout.splitlines()[-1])["answers"] == []

@@ -1,0 +1,180 @@
+"""Life of the node process: transitions, bad model folders, stopping in the middle of work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from harness import Bench, Process, room_image, room_info
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+
+from cooper_ros.core.paths import find_model_folder
+from cooper_ros.msg import DepthInfo, LabelInfo, SpatialAnswer
+from cooper_ros.ros.qos import LatchedSubscriptionQoS, StandardTopicQoS
+from cooper_ros.srv import AskSpatial
+
+
+class Remote:
+    """Lifecycle, parameters and questions of one node process."""
+
+    def __init__(self, bench: Bench, process: Process, name: str = "cooper") -> None:
+        make = bench.node.create_client
+        self.bench, self.process = bench, process
+        self._change = make(ChangeState, f"{name}/change_state")
+        self._state = make(GetState, f"{name}/get_state")
+        self._set = make(SetParameters, f"{name}/set_parameters")
+        self.client = make(AskSpatial, f"{name}/ask")
+
+    def transition(self, number: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=number))
+        return bool(self.bench.call(self._change, request, self.process).success)
+
+    @property
+    def state(self) -> str:
+        reply = self.bench.call(self._state, GetState.Request(), self.process)
+        return str(reply.current_state.label)
+
+    def use_model(self, path: Path) -> None:
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(path))
+        request = SetParameters.Request(parameters=[Parameter(name="model", value=value)])
+        assert self.bench.call(self._set, request, self.process).results[0].successful
+
+    def ask(self, question: str = "is there a chair ?") -> Any:
+        request = AskSpatial.Request(question=question)
+        return self.bench.call(self.client, request, self.process)
+
+
+@pytest.fixture(scope="module")
+def sleeping(ros: None, bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+    """A node that waits for transitions."""
+    process = Process(
+        "cooper_ros.ros.node",
+        *("--ros-args", "-p", "autostart:=false"),
+        log=tmp_path_factory.mktemp("sleeping") / "node.log",
+    )
+    yield Remote(bench, process)
+    assert process.stop() == 0, process.log
+
+
+@pytest.fixture
+def model_copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(find_model_folder(), tmp_path / "model"))
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def truncate(folder: Path) -> None:
+    shard = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size)
+    shard.write_bytes(shard.read_bytes()[:-1000])
+
+
+def flip_a_byte(folder: Path) -> None:
+    shard = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size)
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    shard.write_bytes(bytes(data))
+
+
+def change_version(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    version = next(key for key in manifest if "version" in key)
+    manifest[version] = 999
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def break_manifest(folder: Path) -> None:
+    (folder / "manifest.json").write_text("{ this is no JSON")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (remove, "model"),
+        (truncate, "safetensors"),
+        (flip_a_byte, "safetensors"),
+        (change_version, "999"),
+        (break_manifest, "manifest.json"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_bad_model_folder_is_explained_and_the_node_stays(
+    sleeping: Remote, model_copy: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(model_copy)
+    sleeping.use_model(model_copy)
+    reports = sleeping.bench.listen(DiagnosticArray, "/diagnostics", StandardTopicQoS())
+    assert not sleeping.transition(Transition.TRANSITION_CONFIGURE)
+    assert sleeping.state == "unconfigured"
+    reply = sleeping.ask()
+    assert reply.answer.status == SpatialAnswer.STATUS_ERROR and not reply.success
+    assert "no model is loaded" in reply.message
+    assert reason in reply.message and str(model_copy) in reply.message
+    sleeping.bench.wait(
+        lambda: any(str(model_copy) in m.status[0].message for m in reports), sleeping.process
+    )
+
+
+def test_transitions_take_and_give_back(sleeping: Remote) -> None:
+    """After a good model is given, the same process works; and again after cleanup."""
+    sleeping.use_model(find_model_folder())
+    bench = sleeping.bench
+    labels = bench.listen(LabelInfo, "cooper/segmentation/label_info", LatchedSubscriptionQoS())
+    infos = bench.listen(DepthInfo, "cooper/depth/info", StandardTopicQoS())
+    for _ in range(2):
+        labels.clear()
+        infos.clear()
+        assert sleeping.transition(Transition.TRANSITION_CONFIGURE), sleeping.process.log
+        assert sleeping.state == "inactive"
+        reply = sleeping.ask()
+        assert reply.answer.status == SpatialAnswer.STATUS_ERROR
+        assert "not active" in reply.message
+        assert sleeping.transition(Transition.TRANSITION_ACTIVATE)
+        bench.wait(lambda: labels, sleeping.process)
+        assert "mug" in labels[0].names and len(labels[0].names) == len(labels[0].class_ids)
+        bench.show(room_image(), room_info())
+        bench.wait(lambda: infos, sleeping.process)
+        bench.show()
+        assert sleeping.transition(Transition.TRANSITION_DEACTIVATE)
+        assert sleeping.state == "inactive"
+        assert sleeping.transition(Transition.TRANSITION_CLEANUP)
+        assert sleeping.state == "unconfigured"
+        # A reader that comes late must not hear of labels of a model that is gone.
+        late = bench.listen(
+            LabelInfo, "cooper/segmentation/label_info", LatchedSubscriptionQoS()
+        )
+        sleeping.ask()
+        assert not late
+
+
+def test_ctrl_c_in_the_middle_of_work(ros: None, bench: Bench, tmp_path: Path) -> None:
+    """Twice, as `ros2 launch` does it: every waiting client hears of it, the exit code is 0."""
+    process = Process(
+        "cooper_ros.ros.node", "--ros-args", "-r", "__node:=busy", log=tmp_path / "busy.log"
+    )
+    remote = Remote(bench, process, "busy")
+    infos = bench.listen(DepthInfo, "busy/depth/info", StandardTopicQoS())
+    bench.show(room_image(), room_info())
+    bench.wait(lambda: infos, process)
+    calls = [
+        bench.start(remote.client, AskSpatial.Request(question="how far is the chair ?"), process)
+        for _ in range(6)
+    ]
+    # The first reply says that all the others have been read and wait.
+    bench.wait(lambda: any(call.done() for call in calls), process)
+    process.interrupt()
+    process.interrupt()
+    statuses = [bench.finish(call).answer.status for call in calls]
+    assert SpatialAnswer.STATUS_CANCELED in statuses, statuses
+    bench.show()
+    assert process.stop() == 0, process.log
+    assert "Traceback" not in process.log
