@@ -1,4 +1,5 @@
 """Camera poses as a small robot has them, and tests for views worth keeping."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -77,11 +78,13 @@ def sample_pose(room: Room, rng: np.random.Generator) -> Pose:
                 return look_at(np.array([x, y, z]), target, roll, hfov)
     position = np.array([0.0, 0.0, 1.0])
     for _ in range(40):
-        position = np.array([
-            rng.uniform(-room.half_x + 0.2, room.half_x - 0.2),
-            rng.uniform(-room.half_y + 0.2, room.half_y - 0.2),
-            rng.uniform(MIN_HEIGHT_M, MAX_HEIGHT_M),
-        ])
+        position = np.array(
+            [
+                rng.uniform(-room.half_x + 0.2, room.half_x - 0.2),
+                rng.uniform(-room.half_y + 0.2, room.half_y - 0.2),
+                rng.uniform(MIN_HEIGHT_M, MAX_HEIGHT_M),
+            ]
+        )
         if is_free(room, *position):
             break
     if room.occupied and rng.random() < 0.6:
@@ -91,8 +94,9 @@ def sample_pose(room: Room, rng: np.random.Generator) -> Pose:
     heading = np.arctan2(goal[1] - position[1], goal[0] - position[0]) + rng.normal(0, 0.35)
     # the higher the camera the more it looks down
     pitch = rng.uniform(-0.08, 0.12 + 0.3 * position[2] / MAX_HEIGHT_M)
-    forward = np.array([np.cos(heading) * np.cos(pitch), np.sin(heading) * np.cos(pitch),
-                        -np.sin(pitch)])
+    forward = np.array(
+        [np.cos(heading) * np.cos(pitch), np.sin(heading) * np.cos(pitch), -np.sin(pitch)]
+    )
     return look_at(position, position + forward, roll, hfov)
 
 

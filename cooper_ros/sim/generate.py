@@ -1,4 +1,5 @@
 """Renders a data set in several processes: `python -m cooper_ros.sim.generate --help`."""
+
 from __future__ import annotations
 
 import argparse
@@ -33,8 +34,15 @@ def plan(out: Path, frames: int, split: str, seed: int, views: int) -> list[Job]
     jobs = []
     for number, first in enumerate(range(0, scenes, SCENES_PER_SHARD)):
         count = min(SCENES_PER_SHARD, scenes - first)
-        jobs.append(Job(out / f"shard-{split}-{seed:03d}-{number:05d}.npz", split,
-                        seed * SEED_STRIDE + first, count, views))
+        jobs.append(
+            Job(
+                out / f"shard-{split}-{seed:03d}-{number:05d}.npz",
+                split,
+                seed * SEED_STRIDE + first,
+                count,
+                views,
+            )
+        )
     return jobs
 
 
@@ -67,7 +75,7 @@ def generate(jobs: list[Job], processes: int) -> Iterator[tuple[Job, int]]:
     # llvmpipe threads of several renderers would fight for the same cores
     os.environ.setdefault("LP_NUM_THREADS", "1")
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for job, (count, _) in zip(missing, pool.imap(render_shard, missing)):
+        for job, (count, _) in zip(missing, pool.imap(render_shard, missing), strict=True):
             yield job, count
 
 
@@ -91,15 +99,21 @@ def run(args: argparse.Namespace) -> int:
     if missing < len(jobs):
         print(f"{len(jobs) - missing} of {len(jobs)} shards are there already")
     started, frames = time.perf_counter(), 0
-    with tqdm(total=sum(j.scenes * j.views for j in jobs if not j.path.exists()),
-              unit="frame", disable=args.quiet, mininterval=2.0) as bar:
+    with tqdm(
+        total=sum(j.scenes * j.views for j in jobs if not j.path.exists()),
+        unit="frame",
+        disable=args.quiet,
+        mininterval=2.0,
+    ) as bar:
         for job, count in generate(jobs, args.processes):
             frames += count
             bar.update(job.scenes * job.views)
             bar.set_postfix(shard=job.path.stem[-5:])
     seconds = time.perf_counter() - started
     rate = frames / seconds if seconds > 0 else 0.0
-    print(f"{frames} frames in {seconds:.1f} s: {rate:.1f} frames/s, {len(jobs)} shards in {args.out}")
+    print(
+        f"{frames} frames in {seconds:.1f} s: {rate:.1f} frames/s, {len(jobs)} shards in {args.out}"
+    )
     return 0
 
 

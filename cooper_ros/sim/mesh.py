@@ -2,6 +2,7 @@
 
 Units are metres, z points up, a model stands on z = 0 and faces -y.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -101,7 +102,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(
         np.concatenate([mesh.vertices for mesh in meshes]),
         np.concatenate(
-            [mesh.faces + offset for mesh, offset in zip(meshes, offsets)]
+            [mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=True)]
         ).astype(np.int32),
         np.concatenate([mesh.uv for mesh in meshes]),
     )
@@ -139,10 +140,12 @@ def grid(width: float, height: float, steps: int = 1, repeat: float = 1.0) -> Me
     u, v = u.ravel(), v.ravel()
     vertices = np.stack([(u - 0.5) * width, (v - 0.5) * height, np.zeros(n * n)], axis=1)
     corner = (np.arange(steps)[:, None] * n + np.arange(steps)[None]).ravel()
-    faces = np.concatenate([
-        np.stack([corner, corner + 1, corner + n + 1], axis=1),
-        np.stack([corner, corner + n + 1, corner + n], axis=1),
-    ])
+    faces = np.concatenate(
+        [
+            np.stack([corner, corner + 1, corner + n + 1], axis=1),
+            np.stack([corner, corner + n + 1, corner + n], axis=1),
+        ]
+    )
     uv = np.stack([u * width, v * height], axis=1) * repeat
     return Mesh(vertices, faces.astype(np.int32), uv)
 
@@ -215,9 +218,9 @@ def lathe(
     row, column = np.meshgrid(np.arange(rows - 1), np.arange(sides), indexing="ij")
     corner = (row * (sides + 1) + column).ravel()
     up = corner + sides + 1
-    faces = np.concatenate([
-        np.stack([corner, corner + 1, up + 1], axis=1), np.stack([corner, up + 1, up], axis=1)
-    ])
+    faces = np.concatenate(
+        [np.stack([corner, corner + 1, up + 1], axis=1), np.stack([corner, up + 1, up], axis=1)]
+    )
     keep = _areas(vertices, faces) > 1e-10
     mesh = Mesh(vertices, faces[keep].astype(np.int32), np.stack([u, v], axis=1))
     return mesh.moved(position)
@@ -256,7 +259,10 @@ def sphere(
 
 
 def rod(
-    start: Sequence[float], end: Sequence[float], radius: float, sides: int = 10,
+    start: Sequence[float],
+    end: Sequence[float],
+    radius: float,
+    sides: int = 10,
     end_radius: float | None = None,
 ) -> Mesh:
     """A round rod with rounded ends from `start` to `end`."""
@@ -264,13 +270,19 @@ def rod(
     length = float(np.linalg.norm(b - a))
     r1 = radius if end_radius is None else end_radius
     profile = [
-        (radius * 0.6, -radius * 0.7), (radius, 0.0), (r1, length), (r1 * 0.6, length + r1 * 0.7)
+        (radius * 0.6, -radius * 0.7),
+        (radius, 0.0),
+        (r1, length),
+        (r1 * 0.6, length + r1 * 0.7),
     ]
     return lathe(profile, sides).moved(a, align_z(b - a))
 
 
 def ring(
-    radius: float, thickness: float, sides: int = 12, tube: int = 6,
+    radius: float,
+    thickness: float,
+    sides: int = 12,
+    tube: int = 6,
     arc: tuple[float, float] = (0.0, 2 * np.pi),
 ) -> Mesh:
     """A torus (or a piece of one) in the xy plane, centred at the origin."""
@@ -284,9 +296,9 @@ def ring(
     row, column = np.meshgrid(np.arange(sides), np.arange(tube), indexing="ij")
     corner = (row * (tube + 1) + column).ravel()
     up = corner + tube + 1
-    faces = np.concatenate([
-        np.stack([corner, up + 1, corner + 1], axis=1), np.stack([corner, up, up + 1], axis=1)
-    ])
+    faces = np.concatenate(
+        [np.stack([corner, up + 1, corner + 1], axis=1), np.stack([corner, up, up + 1], axis=1)]
+    )
     uv = np.stack([a.ravel(), b.ravel()], axis=1) / (2 * np.pi)
     return Mesh(vertices, faces.astype(np.int32), uv)
 

@@ -1,4 +1,5 @@
 """Reads textured Wavefront OBJ models out of a zip archive, as one part per material."""
+
 from __future__ import annotations
 
 import io
@@ -84,9 +85,9 @@ def load_obj(archive: zipfile.ZipFile, path: str, max_faces: int) -> list[Part] 
         elif words[0] == "usemtl":
             group = groups.setdefault(" ".join(words[1:]), _Group())
         elif words[0] == "mtllib":
-            materials.update(_materials(
-                archive, posixpath.join(posixpath.dirname(path), " ".join(words[1:]))
-            ))
+            materials.update(
+                _materials(archive, posixpath.join(posixpath.dirname(path), " ".join(words[1:])))
+            )
         elif words[0] == "f":
             corners = []
             for word in words[1:]:
@@ -94,8 +95,9 @@ def load_obj(archive: zipfile.ZipFile, path: str, max_faces: int) -> list[Part] 
                 vertex = int(fields[0])
                 texture = int(fields[1]) if len(fields) > 1 and fields[1] else 0
                 vertex = vertex - 1 if vertex > 0 else len(positions) + vertex
-                texture = texture - 1 if texture > 0 else len(texcoords) + texture \
-                    if texture < 0 else -1
+                texture = (
+                    texture - 1 if texture > 0 else len(texcoords) + texture if texture < 0 else -1
+                )
                 corners.append(group.corner(vertex, texture))
             group.faces += [
                 (corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)
@@ -117,7 +119,10 @@ def load_obj(archive: zipfile.ZipFile, path: str, max_faces: int) -> list[Part] 
         if picture is not None and not has_uv:
             mean = picture.reshape(-1, 3).mean(axis=0) / 255
             material.colour = (float(mean[0]), float(mean[1]), float(mean[2]))
-        parts.append(Part(mesh, Surface(
-            colour=material.colour, image=picture if has_uv else None, specular=0.2
-        )))
+        parts.append(
+            Part(
+                mesh,
+                Surface(colour=material.colour, image=picture if has_uv else None, specular=0.2),
+            )
+        )
     return parts

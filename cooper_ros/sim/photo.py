@@ -1,4 +1,5 @@
 """What a real camera does to a clean picture: exposure, colour cast, blur, noise, JPEG."""
+
 from __future__ import annotations
 
 import io

@@ -27,9 +27,20 @@ from cooper_ros.sim.truth import COLUMNS
 THINGS: tuple[str, ...] = tuple(name for name in CLASS_NAMES if name not in STUFF)
 
 WEIGHTS: dict[str, float] = {
-    "distance": 2.5, "between": 1.5, "nearer": 0.8, "farther": 0.8, "left": 0.8, "right": 0.8,
-    "front": 0.8, "behind": 0.8, "count": 1.3, "width": 0.9, "height": 0.9, "reachable": 0.9,
-    "free": 0.7, "presence": 1.0,
+    "distance": 2.5,
+    "between": 1.5,
+    "nearer": 0.8,
+    "farther": 0.8,
+    "left": 0.8,
+    "right": 0.8,
+    "front": 0.8,
+    "behind": 0.8,
+    "count": 1.3,
+    "width": 0.9,
+    "height": 0.9,
+    "reachable": 0.9,
+    "free": 0.7,
+    "presence": 1.0,
 }
 """How often a family is drawn when all are possible."""
 
@@ -81,7 +92,8 @@ class _Frame:
         self.absent = [name for name in THINGS if name not in self.labels]
         clear = [self._is_clear(row) for row in range(len(self.table))]
         self.unique = [
-            row for row, label in enumerate(self.labels)
+            row
+            for row, label in enumerate(self.labels)
             if self.labels.count(label) == 1 and clear[row]
         ]
         self.clear_rows = [row for row, yes in enumerate(clear) if yes]
@@ -91,19 +103,19 @@ class _Frame:
 
     def _is_clear(self, row: int) -> bool:
         fraction, distance = self.get(row, "fraction"), self.get(row, "distance")
-        return fraction >= CLEAR_FRACTION or (
-            fraction >= CLEAR_FRACTION_NEAR and distance < NEAR_M)
+        return fraction >= CLEAR_FRACTION or (fraction >= CLEAR_FRACTION_NEAR and distance < NEAR_M)
 
     def point(self, row: int) -> NDArray[np.float64]:
         first = _COLUMN["point_x"]
-        return self.table[row, first:first + 3]
+        return self.table[row, first : first + 3]
 
     def chain(self, row: int, with_depth: bool = True) -> ChainObject:
         u, v = (percent(self.get(row, name), 1) for name in ("u", "v"))
         if not with_depth:
             return ChainObject(self.labels[row], u, v)
-        return ChainObject(self.labels[row], u, v,
-                           *(self.get(row, name) for name in ("z", "x", "y")))
+        return ChainObject(
+            self.labels[row], u, v, *(self.get(row, name) for name in ("z", "x", "y"))
+        )
 
 
 @dataclass
@@ -138,6 +150,7 @@ def _single(value: Callable[[_Frame, int], float], least: float = 0.0) -> _Sampl
             return None
         row = _pick(rng, rows)
         return _Draft((frame.labels[row],), (row,), value(frame, row))
+
     return sample
 
 
@@ -164,6 +177,7 @@ def _pair(
         if balanced and value(frame, a, b) != float(rng.random() < 0.5):
             a, b = b, a
         return _Draft((frame.labels[a], frame.labels[b]), (a, b), value(frame, a, b))
+
     return sample
 
 
@@ -189,7 +203,8 @@ def _count(frame: _Frame, rng: np.random.Generator) -> _Draft | None:
         for label in dict.fromkeys(frame.labels)
     }
     fair = [
-        rows for rows in groups.values()
+        rows
+        for rows in groups.values()
         if len(rows) <= MAX_COUNT
         and all(frame.get(row, "fraction") >= COUNT_FRACTION for row in rows)
     ]
@@ -263,8 +278,13 @@ def _finish(family: str, frame: _Frame, draft: _Draft, rng: np.random.Generator)
     thought, said = turn.split(" </think> ")
     value = math.nan if draft.missing and family not in ("presence", "count") else draft.value
     return Question(
-        family, text, thought.removeprefix("<think> "),
-        said.removeprefix("<answer> ").removesuffix(" </answer>"), value, draft.rows, query,
+        family,
+        text,
+        thought.removeprefix("<think> "),
+        said.removeprefix("<answer> ").removesuffix(" </answer>"),
+        value,
+        draft.rows,
+        query,
     )
 
 

@@ -1,4 +1,5 @@
 """Renders RGB, metric depth, classes and instances of a compiled room."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -56,8 +57,7 @@ class Renderer:
         self._world = world
         self._data = mujoco.MjData(world.model)
         self._scene = mujoco.MjvScene(world.model, maxgeom=2000)
-        self._context = mujoco.MjrContext(
-            world.model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        self._context = mujoco.MjrContext(world.model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         # Models from files have walls without thickness: draw both sides, as eyes expect.
@@ -75,8 +75,13 @@ class Renderer:
         model.cam_fovy[0] = np.degrees(2 * np.arctan(half))
         mujoco.mj_camlight(model, self._data)
         mujoco.mjv_updateScene(
-            model, self._data, self._option, None, self._camera,
-            mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
+            model,
+            self._data,
+            self._option,
+            None,
+            self._camera,
+            mujoco.mjtCatBit.mjCAT_ALL.value,
+            self._scene,
         )
 
     def geometry(self) -> Geometry:
@@ -103,7 +108,8 @@ class Renderer:
         depth = NEAR_M * FAR_M / (self._depth * (FAR_M - NEAR_M) + NEAR_M)
         return Geometry(
             np.ascontiguousarray(depth[::-1]).astype(np.float32, copy=False),
-            class_of.take(number), instance_of.take(number),
+            class_of.take(number),
+            instance_of.take(number),
         )
 
     def colour(self) -> NDArray[np.uint8]:

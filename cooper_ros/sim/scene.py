@@ -1,4 +1,5 @@
 """A simulated room to take pictures of: a pure function of seed, split and asset set."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from cooper_ros.core import geometry
 from cooper_ros.sim import camera, photo, truth
 from cooper_ros.sim.assets import AssetSet, assets_for
+from cooper_ros.sim.layout import Decorator
 from cooper_ros.sim.render import Geometry, Pose, Renderer
-from cooper_ros.sim.rooms import Decorator, Room
+from cooper_ros.sim.rooms import Room
 from cooper_ros.sim.world import World
 
 SPLITS = ("train", "val", "test")
@@ -44,8 +46,13 @@ class Sample:
 class Scene:
     """A furnished room and its compiled world."""
 
-    def __init__(self, seed: int, split: str, assets: AssetSet | None = None,
-                 size: tuple[int, int] = RENDER_SIZE) -> None:
+    def __init__(
+        self,
+        seed: int,
+        split: str,
+        assets: AssetSet | None = None,
+        size: tuple[int, int] = RENDER_SIZE,
+    ) -> None:
         self.seed, self.split = seed, split
         self.assets = assets or assets_for(split)
         self.size = size
@@ -75,14 +82,17 @@ class Scene:
             full = camera.intrinsics(pose.hfov_deg, width, height)
             half = camera.intrinsics(pose.hfov_deg, width // 2, height // 2)
             objects = truth.object_table(
-                view.depth, view.classes, view.instances, full, camera.gravity(pose))
+                view.depth, view.classes, view.instances, full, camera.gravity(pose)
+            )
             rgb = photo.photograph(photo.halve(renderer.colour()), rng)
             yield Sample(
                 rgb=rgb,
                 # one of four pixels, never an average: no depths between surfaces
-                depth=view.depth[1::2, 1::2], classes=view.classes[1::2, 1::2],
+                depth=view.depth[1::2, 1::2],
+                classes=view.classes[1::2, 1::2],
                 instances=view.instances[1::2, 1::2],
                 intrinsics=np.array([half.fx, half.fy, half.cx, half.cy], np.float32),
                 free_space=geometry.free_space_ahead(view.depth, full),
-                objects=objects, seed=self.seed,
+                objects=objects,
+                seed=self.seed,
             )

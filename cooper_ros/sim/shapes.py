@@ -1,25 +1,46 @@
 """One entry for all procedural models: class name and style to a `Model`."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
 
-from cooper_ros.sim import shapes_furniture, shapes_other, shapes_small
+from cooper_ros.sim import (
+    shapes_decor,
+    shapes_figures,
+    shapes_furniture,
+    shapes_seats,
+    shapes_small,
+    shapes_vessels,
+    shapes_walls,
+)
 from cooper_ros.sim.mesh import Model
 
+_MODULES = (
+    shapes_furniture,
+    shapes_seats,
+    shapes_small,
+    shapes_vessels,
+    shapes_decor,
+    shapes_figures,
+    shapes_walls,
+)
+
 STYLES: dict[str, tuple[str, ...]] = {
-    **shapes_furniture.STYLES, **shapes_small.STYLES, **shapes_other.STYLES,
+    label: styles for module in _MODULES for label, styles in module.STYLES.items()
 }
 
 HELD_OUT_SHARE = 0.4
 """How often validation and test scenes use the style that training never shows."""
 
+# functions that could not have the name of their class
+_RENAMED = {"box": "carton", "bin": "bin_"}
+
 _MAKERS: dict[str, Callable[..., Model]] = {
-    **{name: getattr(shapes_furniture, name) for name in shapes_furniture.STYLES},
-    **{name: getattr(shapes_small, name) for name in shapes_small.STYLES if name != "box"},
-    **{name: getattr(shapes_other, name) for name in shapes_other.STYLES if name != "bin"},
-    "box": shapes_small.carton, "bin": shapes_other.bin_,
+    label: getattr(module, _RENAMED.get(label, label))
+    for module in _MODULES
+    for label in module.STYLES
 }
 
 _SIZED = ("box", "ball", "lamp", "plant")
@@ -34,7 +55,10 @@ def pick_style(rng: np.random.Generator, label: str, split: str) -> str:
 
 
 def procedural(
-    rng: np.random.Generator, label: str, split: str, on_floor: bool = True,
+    rng: np.random.Generator,
+    label: str,
+    split: str,
+    on_floor: bool = True,
     style: str | None = None,
 ) -> Model:
     """A random model of a class. `on_floor` picks the large kind of boxes, balls, lamps, plants."""

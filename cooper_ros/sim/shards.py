@@ -9,6 +9,7 @@ Arrays of a shard with n frames and m visible objects, frames 192x144 pixels:
 - objects f32[m,15], columns `truth.COLUMNS`, the first one is the frame's row in this shard
 - info: JSON text with format version, split, asset set and its hash, class names, columns
 """
+
 from __future__ import annotations
 
 import json
@@ -36,8 +37,12 @@ def pack(samples: Sequence[Sample], split: str, assets: AssetSet) -> dict[str, N
         table[:, 0] = row
         tables.append(table)
     info = {
-        "format": FORMAT_VERSION, "split": split, "assets": assets.name,
-        "asset_hash": assets.digest, "classes": CLASS_NAMES, "object_columns": COLUMNS,
+        "format": FORMAT_VERSION,
+        "split": split,
+        "assets": assets.name,
+        "asset_hash": assets.digest,
+        "classes": CLASS_NAMES,
+        "object_columns": COLUMNS,
     }
     return {
         "rgb": np.stack([s.rgb for s in samples]),

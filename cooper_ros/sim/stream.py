@@ -178,8 +178,9 @@ class SimCamera:
 
     def _subsampled(self, view: Geometry) -> Geometry:
         s = slice(None, None, self._stride)
-        return Geometry(np.ascontiguousarray(view.depth[s, s]), view.classes[s, s],
-                        view.instances[s, s])
+        return Geometry(
+            np.ascontiguousarray(view.depth[s, s]), view.classes[s, s], view.instances[s, s]
+        )
 
     def _table(self, view: Geometry, pose: Pose) -> NDArray[np.float32]:
         small = self._subsampled(view)
@@ -208,7 +209,7 @@ class SimCamera:
         # exposure follows slowly, as a camera's does
         self._gain = wanted if self._gain is None else 0.9 * self._gain + 0.1 * wanted
         y, x = self._rng.integers(0, 64, 2)
-        more, less = (n[y:y + self.height, x:x + self.width] for n in self._noise)
+        more, less = (n[y : y + self.height, x : x + self.width] for n in self._noise)
         curve = np.clip(np.arange(256) * self._gain, 0, 255).astype(np.uint8)
         return np.asarray(cv2.subtract(cv2.add(cv2.LUT(clean, curve), more), less))
 
@@ -216,6 +217,10 @@ class SimCamera:
 def _strided(intrinsics: Intrinsics, stride: int) -> Intrinsics:
     """Intrinsics of every `stride`-th pixel, beginning with the first."""
     return Intrinsics(
-        intrinsics.fx / stride, intrinsics.fy / stride, intrinsics.cx / stride,
-        intrinsics.cy / stride, -(-intrinsics.width // stride), -(-intrinsics.height // stride),
+        intrinsics.fx / stride,
+        intrinsics.fy / stride,
+        intrinsics.cx / stride,
+        intrinsics.cy / stride,
+        -(-intrinsics.width // stride),
+        -(-intrinsics.height // stride),
     )

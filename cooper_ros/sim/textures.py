@@ -1,4 +1,5 @@
 """Procedural images for surfaces: masks that are computed once, mixed with two colours."""
+
 from __future__ import annotations
 
 import colorsys
@@ -21,9 +22,9 @@ def colour(
     value: tuple[float, float] = (0.35, 0.9),
 ) -> Colour:
     """A random colour, RGB in [0, 1]."""
-    return np.array(colorsys.hsv_to_rgb(
-        rng.random(), rng.uniform(*saturation), rng.uniform(*value)
-    ))
+    return np.array(
+        colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+    )
 
 
 def vivid(rng: np.random.Generator) -> Colour:
@@ -39,8 +40,9 @@ def around(rng: np.random.Generator, base: tuple[float, float, float], spread: f
 
 def wood_colour(rng: np.random.Generator) -> Colour:
     """Brown of wood from pale birch to dark walnut."""
-    return np.clip(np.array([0.66, 0.47, 0.30]) * rng.uniform(0.35, 1.35)
-                   + rng.normal(0, 0.025, 3), 0.03, 1)
+    return np.clip(
+        np.array([0.66, 0.47, 0.30]) * rng.uniform(0.35, 1.35) + rng.normal(0, 0.025, 3), 0.03, 1
+    )
 
 
 def _noise(
@@ -58,9 +60,11 @@ def _noise(
         fy, fx = fy * fy * (3 - 2 * fy), fx * fx * (3 - 2 * fx)
         y1, x1 = (y0 + 1) % rows, (x0 + 1) % columns  # wraps, so that images tile
         out += (
-            lattice[y0][:, x0] * (1 - fy) * (1 - fx) + lattice[y1][:, x0] * fy * (1 - fx)
-            + lattice[y0][:, x1] * (1 - fy) * fx + lattice[y1][:, x1] * fy * fx
-        ) / 2 ** octave
+            lattice[y0][:, x0] * (1 - fy) * (1 - fx)
+            + lattice[y1][:, x0] * fy * (1 - fx)
+            + lattice[y0][:, x1] * (1 - fy) * fx
+            + lattice[y1][:, x1] * fy * fx
+        ) / 2**octave
     return (out - out.min()) / (np.ptp(out) + 1e-9)
 
 
@@ -77,19 +81,23 @@ def _mask(kind: str, variant: int) -> NDArray[np.float32]:
         k = 4
         row = (y * k).astype(int)
         seam = (((y * k) % 1) < 0.05) | (((x + 0.37 * row) % 1) < 0.012)
-        m = np.clip(seam * 1.0 + 0.25 * _noise(rng, 4, (4, 0.5))
-                    + 0.25 * rng.random(k)[row], 0, 1)
+        m = np.clip(seam * 1.0 + 0.25 * _noise(rng, 4, (4, 0.5)) + 0.25 * rng.random(k)[row], 0, 1)
     elif kind == "tile":
         k = 4
-        m = np.clip(((((x * k) % 1) < 0.04) | (((y * k) % 1) < 0.04)) * 1.0
-                    + 0.2 * _noise(rng), 0, 1)
+        m = np.clip(
+            ((((x * k) % 1) < 0.04) | (((y * k) % 1) < 0.04)) * 1.0 + 0.2 * _noise(rng), 0, 1
+        )
     elif kind == "carpet":
         m = 0.7 * _noise(rng, 6) + 0.3 * rng.random((SIZE, SIZE))
     elif kind == "brick":
         k = 8
         row = (y * k).astype(int)
-        m = np.clip(((((x * k / 2 + 0.5 * (row % 2)) % 1) < 0.04) | (((y * k) % 1) < 0.08)) * 1.0
-                    + 0.2 * _noise(rng), 0, 1)
+        m = np.clip(
+            ((((x * k / 2 + 0.5 * (row % 2)) % 1) < 0.04) | (((y * k) % 1) < 0.08)) * 1.0
+            + 0.2 * _noise(rng),
+            0,
+            1,
+        )
     elif kind == "stripe":
         k = int(rng.integers(2, 9))
         m = (((x if variant % 2 else y) * k) % 1 > rng.uniform(0.35, 0.65)) * 1.0
@@ -100,8 +108,11 @@ def _mask(kind: str, variant: int) -> NDArray[np.float32]:
         k = int(rng.integers(3, 7))
         m = (np.hypot((x * k) % 1 - 0.5, (y * k) % 1 - 0.5) < 0.28) * 1.0
     elif kind == "fabric":
-        m = 0.5 * _noise(rng, 6) + 0.25 * ((x * 64).astype(int) % 2) \
+        m = (
+            0.5 * _noise(rng, 6)
+            + 0.25 * ((x * 64).astype(int) % 2)
             + 0.25 * ((y * 64).astype(int) % 2)
+        )
     elif kind == "blobs":
         m = (_noise(rng, 3) > 0.5) * 1.0
     elif kind == "label":
@@ -116,9 +127,7 @@ def _mask(kind: str, variant: int) -> NDArray[np.float32]:
     return m.astype(np.float32)
 
 
-def image(
-    rng: np.random.Generator, kind: str, first: Colour, second: Colour
-) -> NDArray[np.uint8]:
+def image(rng: np.random.Generator, kind: str, first: Colour, second: Colour) -> NDArray[np.uint8]:
     """u8[SIZE, SIZE, 3]: `first` where the mask of `kind` is 0, `second` where it is 1."""
     mask = _mask(kind, int(rng.integers(_VARIANTS)))[..., None]
     mixed = (first * (1 - mask) + second * mask) * 255
@@ -139,12 +148,14 @@ def surface(
         second = first * rng.uniform(0.6, 0.9)
     return Surface(
         image=image(rng, kind, first, second),
-        specular=float(rng.random() * gloss), shininess=float(rng.random() * 0.6),
+        specular=float(rng.random() * gloss),
+        shininess=float(rng.random() * 0.6),
     )
 
 
-def flat(value: Colour | tuple[float, float, float], gloss: float = 0.2,
-         emission: float = 0.0) -> Surface:
+def flat(
+    value: Colour | tuple[float, float, float], gloss: float = 0.2, emission: float = 0.0
+) -> Surface:
     """A surface of one colour."""
     r, g, b = (float(c) for c in np.clip(value, 0, 1))
     return Surface(colour=(r, g, b), specular=gloss, shininess=0.5, emission=emission)
@@ -163,8 +174,11 @@ def artwork(rng: np.random.Generator) -> NDArray[np.uint8]:
     if style == 0:
         horizon = rng.uniform(0.3, 0.7) + 0.15 * (_mask("carpet", int(rng.integers(12)))[0] - 0.5)
         sky = (y > horizon[None])[..., None]
-        out = np.where(sky, colour(rng, (0.2, 0.6), (0.6, 1)) * (0.7 + 0.3 * y[..., None]),
-                       colour(rng, (0.3, 0.7), (0.25, 0.7)) * (0.6 + 0.5 * y[..., None]))
+        out = np.where(
+            sky,
+            colour(rng, (0.2, 0.6), (0.6, 1)) * (0.7 + 0.3 * y[..., None]),
+            colour(rng, (0.3, 0.7), (0.25, 0.7)) * (0.6 + 0.5 * y[..., None]),
+        )
     elif style == 1:
         out = image(rng, "blobs", vivid(rng), colour(rng)) / 255.0
         other = _mask("blobs", int(rng.integers(12)))[..., None]

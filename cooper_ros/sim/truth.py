@@ -1,4 +1,5 @@
 """Exact object table of a rendered view, by the definitions of `core.geometry`."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -12,8 +13,21 @@ MIN_FRACTION = 0.0015
 """Objects with a smaller share of visible pixels are left out."""
 
 COLUMNS = (
-    "frame", "class_id", "instance", "fraction", "u", "v", "z", "x", "y", "distance",
-    "width", "height", "point_x", "point_y", "point_z",
+    "frame",
+    "class_id",
+    "instance",
+    "fraction",
+    "u",
+    "v",
+    "z",
+    "x",
+    "y",
+    "distance",
+    "width",
+    "height",
+    "point_x",
+    "point_y",
+    "point_z",
 )
 """Columns of the object table. fraction: share of the image's pixels; u, v: median visible pixel
 divided by the image size; z, x, y: anchor in the optical frame (m), |anchor| = distance; distance,
@@ -50,10 +64,23 @@ def object_table(
         point = geometry.object_point(depth, index, intrinsics, rays=rays)
         x, y, _ = geometry.back_project(intrinsics, u, v, z)
         distance = geometry.object_distance(depth, index, intrinsics, ranges=ranges)
-        rows.append((
-            frame, class_id, number, fraction, u / intrinsics.width, v / intrinsics.height,
-            z, x, y, distance, width, height, *point,
-        ))
+        rows.append(
+            (
+                frame,
+                class_id,
+                number,
+                fraction,
+                u / intrinsics.width,
+                v / intrinsics.height,
+                z,
+                x,
+                y,
+                distance,
+                width,
+                height,
+                *point,
+            )
+        )
     table = np.array(rows, np.float32).reshape(-1, len(COLUMNS))
     return table[np.argsort(table[:, COLUMNS.index("distance")], kind="stable")]
 

@@ -1,4 +1,5 @@
 """Turns a laid out room into a MuJoCo model."""
+
 from __future__ import annotations
 
 import os
@@ -32,7 +33,7 @@ class World:
         self._materials: dict[tuple, str] = {}
         self._keep: list[Part] = []
         self._quality(offscreen)
-        placements = [*room.stuff, *room.objects][: MAX_INSTANCES]
+        placements = [*room.stuff, *room.objects][:MAX_INSTANCES]
         classes, instances = [0], [0]
         for number, placement in enumerate(placements):
             self._place(placement, number)
@@ -64,16 +65,24 @@ class World:
         look: Surface = part.surface
         name = f"material{len(self._materials)}"
         material = self._spec.add_material(
-            name=name, specular=look.specular, shininess=look.shininess, reflectance=0.0,
-            emission=look.emission, texuniform=False, texrepeat=[1, 1],
+            name=name,
+            specular=look.specular,
+            shininess=look.shininess,
+            reflectance=0.0,
+            emission=look.emission,
+            texuniform=False,
+            texrepeat=[1, 1],
         )
         if look.image is not None:
             image = look.image
             if tint != (1.0, 1.0, 1.0):
                 image = np.clip(image * np.array(tint), 0, 255).astype(np.uint8)
             texture = self._spec.add_texture(
-                name=f"texture{len(self._materials)}", type=mujoco.mjtTexture.mjTEXTURE_2D,
-                width=image.shape[1], height=image.shape[0], nchannel=3,
+                name=f"texture{len(self._materials)}",
+                type=mujoco.mjtTexture.mjTEXTURE_2D,
+                width=image.shape[1],
+                height=image.shape[0],
+                nchannel=3,
             )
             texture.data = np.ascontiguousarray(image).tobytes()
             roles = [""] * int(mujoco.mjtTextureRole.mjNTEXROLE)
@@ -93,8 +102,11 @@ class World:
             if part.surface.image is not None:
                 extra = {"usertexcoord": mesh.uv.ravel(), "userfacetexcoord": mesh.faces.ravel()}
             self._spec.add_mesh(
-                name=name, uservert=mesh.vertices.ravel(), userface=mesh.faces.ravel(),
-                inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL, **extra,
+                name=name,
+                uservert=mesh.vertices.ravel(),
+                userface=mesh.faces.ravel(),
+                inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
+                **extra,
             )
             self._meshes[id(part)] = name
             self._keep.append(part)  # an id is only unique while its object lives
@@ -103,27 +115,37 @@ class World:
     def _place(self, placement: Placement, number: int) -> None:
         half = placement.yaw / 2
         body = self._spec.worldbody.add_body(
-            name=f"{number}_{placement.label}", pos=list(placement.position),
+            name=f"{number}_{placement.label}",
+            pos=list(placement.position),
             quat=[np.cos(half), 0, 0, np.sin(half)],
         )
         for part in placement.model.parts:
             geom = body.add_geom(
-                type=mujoco.mjtGeom.mjGEOM_MESH, meshname=self._mesh(part),
-                contype=0, conaffinity=0,
+                type=mujoco.mjtGeom.mjGEOM_MESH,
+                meshname=self._mesh(part),
+                contype=0,
+                conaffinity=0,
             )
             geom.material = self._material(part, placement.tint)
 
     def _lights(self, room: Room) -> None:
         rng = self._rng
         for number in range(int(rng.integers(1, 3))):
-            position = np.array([
-                rng.uniform(-0.6, 0.6) * room.half_x, rng.uniform(-0.6, 0.6) * room.half_y,
-                room.height - 0.15,
-            ])
+            position = np.array(
+                [
+                    rng.uniform(-0.6, 0.6) * room.half_x,
+                    rng.uniform(-0.6, 0.6) * room.half_y,
+                    room.height - 0.15,
+                ]
+            )
             direction = np.array([0, 0, 0.3]) - position + rng.normal(0, 0.4, 3)
             self._spec.worldbody.add_light(
-                pos=position, dir=direction / np.linalg.norm(direction),
-                type=mujoco.mjtLightType.mjLIGHT_SPOT, cutoff=80, exponent=0.5,
+                pos=position,
+                dir=direction / np.linalg.norm(direction),
+                type=mujoco.mjtLightType.mjLIGHT_SPOT,
+                cutoff=80,
+                exponent=0.5,
                 diffuse=np.clip(rng.uniform(0.25, 0.5) * (1 + rng.normal(0, 0.05, 3)), 0, 1),
-                specular=[0.25] * 3, castshadow=number == 0,
+                specular=[0.25] * 3,
+                castshadow=number == 0,
             )
