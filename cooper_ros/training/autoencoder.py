@@ -63,8 +63,8 @@ class AutoencoderStage:
         e_colour = (ys - palette).abs().mean()
         pull = (scale.log() ** 2).mean()
         total = e_depth + 0.5 * e_equal + 0.3 * e_class + 0.5 * e_colour + 0.1 * pull
-        return total, {'samples': self.batch, 'depth': float(e_depth), 'class': float(e_class),
-                       'colour': float(e_colour), 'size': float(scale.mean())}
+        return total, {'samples': self.batch, 'depth': float(e_depth.detach()), 'class': float(e_class.detach()),
+                       'colour': float(e_colour.detach()), 'size': float(scale.detach().mean())}
 
     def evaluate(self) -> dict[str, float]:
         """Ceiling of the codec: metrics of reconstructed truth."""
@@ -76,7 +76,7 @@ class AutoencoderStage:
                 self.model.autoencoder.encode(torch.cat([depth, palette])))
             yd, ys = y.chunk(2)
             log = F.interpolate(self.codecs.read_depth(yd)[:, None], scale_factor=2, mode='bilinear')
-            cls = F.interpolate(self.codecs.class_logits(ys), scale_factor=2, mode='bilinear').argmax(1)
+            cls = F.interpolate(self.codecs.class_logits(ys), scale_factor=2, mode='nearest').argmax(1)
             metrics.add(log[:, 0], cls, b.depth, b.classes, b.instances)
         return metrics.result()
 

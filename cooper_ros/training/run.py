@@ -108,8 +108,11 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
         if model.config.vision['type'] == 'efficientnet_lite':
             load_imagenet_tower(model)
     model.vit_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    freeze(model, *(['vit_model'] if model.config.vision['type'] == 'efficientnet_lite' else []),
-           'autoencoder')
+    frozen = ['vit_model'] if model.config.vision['type'] == 'efficientnet_lite' else []
+    # Stage 1 also trains the autoencoder's decoder, on the latents it will really get; the encoder stays,
+    # so that latents keep their meaning.
+    frozen.append('autoencoder.vae.encoder' if o.stage == 'amg' else 'autoencoder')
+    freeze(model, *frozen)
     return model.train(), tokenizer
 
 

@@ -158,8 +158,8 @@ class MapStage:
         e_latent = (implied - data).abs().flatten(1).mean(1)
         half = len(b.rgb)
         total = e_latent[:half].mean() + 0.6 * e_latent[half:].mean()
-        figures = {'latent_depth': float(e_latent[:half].mean()),
-                   'latent_class': float(e_latent[half:].mean())}
+        figures = {'latent_depth': float(e_latent[:half].detach().mean()),
+                   'latent_class': float(e_latent[half:].detach().mean())}
         take = max(1, int(self.decoded * half))
         at = torch.randperm(half, generator=g)[:take]
         y = self.passes.pictures(implied[torch.cat([at, at + half])], rows, columns).float()
@@ -168,7 +168,7 @@ class MapStage:
         predicted = (yd.mean(1) + 1) * span + self.codecs.low
         e_depth = depth_loss(predicted, log[at], self.depth_weights[classes[at]])
         e_class = F.cross_entropy(self.codecs.class_logits(ys), classes[at], weight=self.weights)
-        figures.update(depth=float(e_depth), **{'class': float(e_class)})
+        figures.update(depth=float(e_depth.detach()), **{'class': float(e_class.detach())})
         return total + e_depth + 0.3 * e_class, figures, implied.detach()
 
     def size_at(self, progress: float) -> tuple[int, int, int]:
@@ -202,7 +202,8 @@ class MapStage:
         yd, ys = y.chunk(2)
         size = b.depth.shape[-2:]
         log = F.interpolate(self.codecs.read_depth(yd)[:, None], size=size, mode='bilinear')[:, 0]
-        cls = F.interpolate(self.codecs.class_logits(ys), size=size, mode='bilinear').argmax(1)
+        # nearest, as the runtime enlarges labels: blending palette colours invents classes
+        cls = F.interpolate(self.codecs.class_logits(ys), size=size, mode='nearest').argmax(1)
         return log, cls
 
     def evaluate(self) -> dict[str, float]:

@@ -222,7 +222,7 @@ class AnswerStage:
         weight = torch.where(drop[:, None], 0.0, batch.weights)[trained]
         ce = F.cross_entropy(logits, batch.labels[trained], reduction='none')
         text = (ce * weight).sum() / weight.sum()
-        return text + total, {'samples': n, 'text': float(text), **{
+        return text + total, {'samples': n, 'text': float(text.detach()), **{
             'map_' + k: v for k, v in figures.items()}}
 
     def evaluate(self) -> dict[str, float]:
