@@ -1,0 +1,109 @@
+"""Depth and segmentation of one image file.
+
+With --out writes depth.npy [m] (or depth_relative.npy in [0, 1] where there are no intrinsics),
+labels.png (class ids), depth.png and segmentation.png for the eye.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cooper_ros.cli.images import add_image_arguments, finite, read_frame
+
+if TYPE_CHECKING:
+    from cooper_ros.core.types import DepthMap, Segmentation
+    from cooper_ros.runtime.frame_context import FrameContext
+
+EXAMPLE = "cooper perceive kitchen.jpg --intrinsics 554,554,320,240 --out maps"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `cooper perceive`."""
+    add_image_arguments(parser)
+    parser.add_argument("--out", metavar="DIR", help="write the maps here")
+    parser.add_argument("--json", action="store_true", help="last line: one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Perceive and report."""
+    import time
+
+    from cooper_ros.runtime.pipeline import CooperPipeline
+
+    frame = read_frame(args.image, args.intrinsics)
+    pipeline = CooperPipeline.open(args.model, args.backend, args.threads)
+    started = time.monotonic()
+    context = pipeline.see(frame)
+    depth, segmentation = context.perceive()
+    seconds = time.monotonic() - started
+    files = _write(Path(args.out), context, depth, segmentation) if args.out else []
+    summary = _summary(depth, segmentation)
+    if args.json:
+        summary |= {"model_id": pipeline.model_id, "seconds": seconds, "files": files}
+        print(json.dumps(summary))
+        return 0
+    print(f"{frame.width}x{frame.height}, {pipeline.model_id}, {seconds:.2f} s")
+    if depth.metric:
+        near, far = summary["depth"]["near_m"], summary["depth"]["far_m"]
+        print(f"depth {near:.2f} to {far:.2f} m (5 to 95 % of the pixels)")
+    else:
+        print("depth is relative only: no metres without intrinsics (--intrinsics fx,fy,cx,cy)")
+    for item in summary["segments"]:
+        distance = "" if item["distance_m"] is None else f"  {item['distance_m']:.2f} m"
+        print(f"  {item['label']:<10} {item['pixels']:>7} px  score {item['score']:.2f}{distance}")
+    for file in files:
+        print(f"wrote {file}")
+    return 0
+
+
+def _summary(depth: DepthMap, segmentation: Segmentation) -> dict[str, Any]:
+    import numpy as np
+
+    near, far = (None, None)
+    if depth.metric:
+        near, far = (float(value) for value in np.nanpercentile(depth.depth, (5, 95)))
+    return {
+        "depth": {
+            "metric": depth.metric,
+            "scale_source": depth.scale_source.name.lower(),
+            "near_m": near,
+            "far_m": far,
+        },
+        "segments": [
+            {
+                "label": segment.label,
+                "instance": segment.instance,
+                "score": finite(segment.score),
+                "box": list(segment.box),
+                "pixels": segment.pixel_count,
+                "distance_m": finite(segment.distance_m),
+                "position": [finite(value) for value in segment.position],
+            }
+            for segment in sorted(segmentation.segments, key=lambda item: -item.pixel_count)
+        ],
+    }
+
+
+def _write(
+    out: Path, context: FrameContext, depth: DepthMap, segmentation: Segmentation
+) -> list[str]:
+    import numpy as np
+    from PIL import Image
+
+    from cooper_ros.core.codecs import spectral_colormap
+    from cooper_ros.core.images import from_tensor
+
+    out.mkdir(parents=True, exist_ok=True)
+    name = "depth.npy" if depth.metric else "depth_relative.npy"
+    np.save(out / name, depth.depth if depth.metric else depth.relative)
+    colours = np.moveaxis(spectral_colormap(depth.relative), 0, -1)
+    Image.fromarray(np.ascontiguousarray(colours)).save(out / "depth.png")
+    Image.fromarray(segmentation.labels).save(out / "labels.png")
+    settings = context.spec.segmentation
+    assert settings is not None
+    picture = from_tensor(settings.codec().encode(segmentation.labels))
+    Image.fromarray(picture).save(out / "segmentation.png")
+    return [str(out / file) for file in (name, "labels.png", "depth.png", "segmentation.png")]
