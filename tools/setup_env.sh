@@ -16,9 +16,12 @@ base="ros,ort,sim"
 
 tools/system_packages.sh
 
-digest() { { "$python" --version; cat "$@"; } | sha256sum | cut -c1-16; }
+# the settings of tools in pyproject.toml change nothing in the environment
+digest() {
+  { "$python" --version; sed '/^\[tool\./,$d' pyproject.toml; cat "$@"; } | sha256sum | cut -c1-16
+}
 shopt -s nullglob
-package_key=$(digest pyproject.toml setup.py CMakeLists.txt package.xml tools/constraints.txt \
+package_key=$(digest setup.py CMakeLists.txt package.xml tools/constraints.txt \
   cooper_ros/_exe_wrapper.in cooper_ros/__init__.py msg/* srv/* action/*)
 
 # run_logged WHAT LOG COMMAND...: one line of output, the end of the log only on failure
