@@ -93,6 +93,22 @@ def test_every_folder_of_sources_is_a_package() -> None:
     assert [str(f) for f in sorted(folders) if not (f / "__init__.py").exists()] == []
 
 
+def test_every_ros_package_in_use_is_in_package_xml() -> None:
+    """What rosdep and colcon users get to install."""
+    named = {node.text for node in PACKAGE_XML if (node.tag or "").endswith("depend")}
+    used = set()
+    for path in (ROOT / "cooper_ros").rglob("*.py"):
+        used |= set(re.findall(r"^\s*(?:from|import) (\w+_(?:msgs|srvs|interfaces))\b",
+                               path.read_text(), re.MULTILINE))
+    assert used and used - named - {"vision_msgs", "visualization_msgs"} == set()
+
+
+def test_no_two_test_files_bear_one_name() -> None:
+    """pytest would import the first one twice."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))
+
+
 # the eight packages of the design, and the extra that brings each ("" = always installed)
 EIGHT = {
     "rclpy": ("ros", "ros-rclpy"),

