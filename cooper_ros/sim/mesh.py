@@ -26,7 +26,7 @@ class Mesh:
 
     def moved(
         self,
-        position: Sequence[float] = (0.0, 0.0, 0.0),
+        position: Sequence[float] | FloatArray = (0.0, 0.0, 0.0),
         rotation: FloatArray | None = None,
         scale: Sequence[float] | float = 1.0,
     ) -> Mesh:

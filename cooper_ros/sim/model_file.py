@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def _top(model: Model) -> float:
 def save_model(model: Model, path: Path) -> None:
     """Write a model as a compact npz (u16 vertices, f32 uv, u8 textures)."""
     arrays: dict[str, np.ndarray] = {}
-    meta = {"label": model.label, "name": model.name, "parts": []}
+    meta: dict[str, Any] = {"label": model.label, "name": model.name, "parts": []}
     for index, part in enumerate(model.parts):
         low, high = part.mesh.vertices.min(axis=0), part.mesh.vertices.max(axis=0)
         span = np.maximum(high - low, 1e-6)

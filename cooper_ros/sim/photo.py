@@ -41,9 +41,9 @@ def photograph(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
         image = 255 * (np.clip(image, 0, 255) / 255) ** np.float32(np.exp(rng.normal(0, 0.1)))
     if rng.random() < 0.35:
         image = _blur(image, rng.uniform(0.03, 0.22))
-    sigma = rng.uniform(0.5, 5.0)
+    sigma = np.float32(rng.uniform(0.5, 5.0))
     noise = rng.standard_normal(image.shape, dtype=np.float32)
-    image = image + noise * np.float32(sigma)
+    image = image + noise * sigma
     out = np.clip(image, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         buffer = io.BytesIO()

@@ -133,7 +133,7 @@ _Sampler = Callable[[_Frame, np.random.Generator], "_Draft | None"]
 
 
 def _pick(rng: np.random.Generator, items: Sequence[int]) -> int:
-    return int(items[rng.integers(len(items))])
+    return int(items[int(rng.integers(len(items)))])
 
 
 def _absent_name(frame: _Frame, rng: np.random.Generator) -> str | None:
@@ -171,7 +171,7 @@ def _pair(
         ]
         if not pairs:
             return None
-        a, b = pairs[rng.integers(len(pairs))]
+        a, b = pairs[int(rng.integers(len(pairs)))]
         if rng.random() < 0.5:
             a, b = b, a
         if balanced and value(frame, a, b) != float(rng.random() < 0.5):

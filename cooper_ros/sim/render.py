@@ -95,7 +95,7 @@ class Renderer:
         mujoco.mjr_readPixels(self._rgb, self._depth, self._rect, self._context)
         number = self._rgb[::-1, :, 0].astype(np.uint16)  # OpenGL's first row is the lowest
         if self._scene.ngeom > 254:
-            number += self._rgb[::-1, :, 1].astype(np.uint16) << 8
+            number |= np.left_shift(self._rgb[::-1, :, 1], 8, dtype=np.uint16)
         class_of = np.zeros(self._scene.ngeom + 1, np.uint8)
         instance_of = np.zeros(self._scene.ngeom + 1, np.uint8)
         bodies = self._world.model.geom_bodyid

@@ -169,7 +169,7 @@ class SimCamera:
         """Largest of a few shares of the sway for which the camera stays in free space."""
         for share in (1.0, 0.6, 0.3):
             self._sway = np.array(_SWAY_M) * share
-            path = [self._pose_at(t).position for t in np.arange(0.0, 120.0, 2.0)]
+            path = [self._pose_at(2.0 * step).position for step in range(60)]
             if all(camera.is_free(self.scene.room, *position) for position in path):
                 return share
         return 0.15

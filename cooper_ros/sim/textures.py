@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,7 @@ def _mask(kind: str, variant: int) -> NDArray[np.float32]:
     """Mixing mask f32[SIZE, SIZE] in [0, 1]; a pure function of its arguments."""
     rng = np.random.default_rng([variant, *kind.encode()])
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    m: NDArray[Any]
     if kind == "plain":
         m = 0.3 * _noise(rng, 3)
     elif kind == "wood":
