@@ -82,6 +82,9 @@ class Ledger:
             self.arrays = {name: arrays[name] for name in arrays.files}
         self.cases = _flatten(json.loads((self.folder / "cases.json").read_text(encoding="utf-8")))
         self.tolerance = tolerance
+        self.after_colour_tolerance = 1e-4
+        """For what follows a coloured depth map: one pixel on the edge of a colour step may fall to
+        either side, and on a very small picture one pixel counts."""
         self.verdicts: list[Verdict] = []
         self.inputs: set[str] = set()
         self._compared: set[str] = set()

@@ -48,7 +48,8 @@ def check_loop(ledger: Ledger, engine: Engine, name: str, image: str) -> None:
             lengths.append([context.length])
             positions.append([context.position])
             logits = context.fork().add_ids([spec.tokens.text_start])
-            ledger.close(f"{name}_logits_{len(lengths) - 1}", logits)
+            tolerance = ledger.after_colour_tolerance if made else 1e-4
+            ledger.close(f"{name}_logits_{len(lengths) - 1}", logits, tolerance)
             loop.text_done(script.pop(0) if script else "")
         else:
             store.set_map(request.result, _map(ledger, engine, name, made, store, request))
@@ -78,7 +79,8 @@ def _map(
     conditions = map_conditions(store, request)
     settings = engine.spec.interleaved
     tokens = generate_latents(conditions, noise, pictures.rows, pictures.columns, settings)[0]
-    ledger.close(f"{name}_latent_{index}", tokens)
+    tolerance = ledger.after_colour_tolerance if index else 1e-4
+    ledger.close(f"{name}_latent_{index}", tokens, tolerance)
     made = GeneratedMap.decode(engine, request.kind, tokens, pictures)
     if request.kind == DEPTH:
         # A colour map is a step function: a value on an edge may fall to either side.
