@@ -1,0 +1,156 @@
+"""Speed of a model folder on this machine: image in, maps and answers out."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cooper_ros.core.types import Frame, Intrinsics
+from cooper_ros.evaluation.peers import OURS, USUAL, Peer, time_peer
+from cooper_ros.evaluation.timing import Timing, measure
+from cooper_ros.runtime.frame_context import FrameContext
+from cooper_ros.runtime.pipeline import CooperPipeline
+
+SIZE = (640, 480)
+QUESTIONS = ("how far is the table ?", "how far is the chair ?", "how many chairs are there ?")
+CAMERA_WARM_UP_S = 5.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to time. `camera`: a simulated camera runs beside, as on a robot in simulation."""
+
+    model: str | None = None
+    threads: int = 2
+    runs: int = 15
+    peers: bool = False
+    camera: bool = False
+    backend: str = "auto"
+
+
+def bench(options: Options) -> dict[str, Any]:
+    """All timings: `see`, `maps` (depth + segmentation after see), `perceive` (both), `answer`."""
+    pipeline = CooperPipeline.open(options.model, options.backend, options.threads)
+    frames = pictures(max(options.runs, 3))
+    with camera_beside(options.camera):
+        figures: dict[str, Any] = {
+            "model": pipeline.model_id,
+            "backend": pipeline.backend_name,
+            "machine": machine(),
+            "threads": options.threads,
+            "width": SIZE[0],
+            "height": SIZE[1],
+            "beside_camera": options.camera,
+            **time_pipeline(pipeline, frames),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+    if options.peers:
+        figures["peers"] = compare(options, figures["perceive"]["median_ms"])
+    return figures
+
+
+def time_pipeline(pipeline: CooperPipeline, frames: Sequence[Frame]) -> dict[str, Any]:
+    """`see`; `maps`; `perceive` = both; `answer`: the first question about a frame, interleaved;
+    `answer_again`: another one, maps in its context from the start; `answer_direct`."""
+    warm = pipeline.see(frames[0])
+    warm.perceive()
+    warm.answer(QUESTIONS[0])
+    contexts: list[FrameContext] = []
+    # No warm-up below: a context keeps what it made, so a second call would time nothing.
+    seen = measure([partial(_see, pipeline, frame, contexts) for frame in frames], warm_up=0)
+    made = measure([context.perceive for context in contexts], warm_up=0)
+    whole = Timing(tuple(a + b for a, b in zip(seen.seconds, made.seconds, strict=True)))
+    figures = {"see": seen, "maps": made, "perceive": whole}
+    modes = {"answer": "interleaved", "answer_again": "maps", "answer_direct": "direct"}
+    for offset, (name, mode) in enumerate(modes.items()):
+        calls = [
+            partial(context.answer, QUESTIONS[(index + offset) % len(QUESTIONS)], mode)
+            for index, context in enumerate(contexts)
+        ]
+        figures[name] = measure(calls, warm_up=0)
+    return {name: timing.to_dict() for name, timing in figures.items()}
+
+
+def _see(pipeline: CooperPipeline, frame: Frame, contexts: list[FrameContext]) -> None:
+    contexts.append(pipeline.see(frame))
+
+
+def compare(options: Options, perceive_ms: float) -> dict[str, Any]:
+    """Both peers at both sizes, and how many times longer than depth + segmentation they take."""
+    figures: dict[str, Any] = {}
+    for name, pair in (("usual_size", USUAL), ("our_size", OURS)):
+        times = {peer.label: _peer_ms(peer, options) for peer in pair}
+        total = sum(times.values())
+        figures[name] = {"median_ms": times, "pair_ms": total, "ratio": total / perceive_ms}
+    return figures
+
+
+def _peer_ms(peer: Peer, options: Options) -> float:
+    runs = max(3, options.runs // 3)  # they are slow
+    return 1e3 * time_peer(peer, options.threads, runs).median
+
+
+def pictures(count: int) -> list[Frame]:
+    """`count` camera pictures: of a simulated room where the simulator is installed, else noise."""
+    try:
+        from cooper_ros.evaluation.scenes import cache_directory, iterate_scenes, read_scene
+
+        jobs = iterate_scenes(cache_directory(), 0, 3, 1, size=SIZE)
+        found = [item.frame for job in jobs for item in read_scene(job.path, job.scene)]
+    except ModuleNotFoundError:
+        rng = np.random.default_rng(0)
+        intrinsics = Intrinsics.from_fov(60.0, *SIZE)
+        shape = (SIZE[1], SIZE[0], 3)
+        found = [Frame(rng.integers(0, 256, shape, dtype=np.uint8), intrinsics)]
+    return [found[index % len(found)] for index in range(count)]
+
+
+@contextlib.contextmanager
+def camera_beside(wanted: bool) -> Iterator[None]:
+    """The simulated camera at its own rate in a process beside, while the block runs."""
+    if not wanted:
+        yield
+        return
+    command = [sys.executable, "-c", "from cooper_ros.ros.sim_camera import main; main()"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(CAMERA_WARM_UP_S)  # it renders its world before the first picture
+        if process.poll() is not None:
+            raise RuntimeError(
+                f"the simulated camera ended with exit code {process.returncode}: "
+                "run `cooper_sim_camera` by hand to see why"
+            )
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def machine() -> str:
+    """Processor and number of usable cores."""
+    import os
+
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far [MB]."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
