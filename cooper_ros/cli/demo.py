@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="cooper-nano", help="model folder, name or path")
     parser.add_argument("--questions", type=int, default=6, help="how many to ask (default 6)")
     parser.add_argument("--picture", type=Path, help="file for the picture (PNG or JPEG)")
+    parser.add_argument("--domain", type=int, help="ROS domain (default: one of its own)")
     parser.add_argument(
         "--patience", type=float, default=120.0, help="longest wait for the first depth [s]"
     )
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     # A domain of its own, on this machine only: a robot in the same network is not disturbed.
     # Domains up to 101 keep their ports below those that Linux hands out to others.
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)
+    domain = 1 + os.getpid() % 101 if args.domain is None else args.domain
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     set_defaults()
     picture = args.picture or Path("outputs") / f"demo_seed{args.seed}.png"
@@ -141,7 +143,7 @@ class _Demo:
         if seen is None:
             reason = client.ask("is there a door ?", timeout_s=2.0).message
             raise DemoError(f"no depth within {self._args.patience:g} s: {reason}")
-        return seen  # type: ignore[no-any-return]
+        return seen
 
     def _depth_rate(self, examiner: Examiner) -> float:
         """Depth messages per second while nobody asks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_the_demo(tmp_path: Path) -> None:
     picture = tmp_path / "demo.png"
     run = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "cooper_ros.cli", "demo", "--seed", "1",
-         "--json", "--picture", str(picture)],
+         "--json", "--picture", str(picture), "--domain", os.environ["ROS_DOMAIN_ID"]],
         capture_output=True, text=True, timeout=WAIT_S, cwd=tmp_path,
     )  # fmt: skip
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-4000:]}"
@@ -94,7 +95,7 @@ def _check_picture(path: Path) -> None:
 def test_a_demo_that_cannot_run_fails_with_the_reason(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "cooper_ros.cli", "demo", "--model", str(tmp_path), "--patience",
-         "8", "--json"],
+         "8", "--json", "--domain", os.environ["ROS_DOMAIN_ID"]],
         capture_output=True, text=True, timeout=WAIT_S, cwd=tmp_path,
     )  # fmt: skip
     assert run.returncode == 1

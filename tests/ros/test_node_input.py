@@ -180,7 +180,9 @@ def test_a_question_may_bring_its_own_image(bench: Bench, node: Process, ask: An
     request.image.header.frame_id = "my_photo"
     reply = bench.call(ask, request, node)
     assert reply.answer.header.frame_id == "my_photo"
-    assert reply.answer.status in (Status.STATUS_OK, Status.STATUS_UNPARSED), reply.message
+    # What the model makes of a hand-drawn picture is its own affair; that it looked is ours.
+    refusals = (Status.STATUS_ERROR, Status.STATUS_NO_IMAGE, Status.STATUS_NOT_METRIC)
+    assert reply.answer.status not in refusals, reply.message
     broken = question("is there a chair ?", image=array_to_image(np.zeros((4, 4), "u1"), "mono8"))
     broken.image.step = 1
     reply = bench.call(ask, broken, node)
@@ -264,7 +266,7 @@ def test_parameters_from_outside(bench: Bench, node: Process, set_parameters: An
         ("queue_size", 0, "queue_size"),
         ("mode", "loud", "interleaved, maps, direct"),
         ("autostart", False, "read-only"),
-        ("lazy", 3, "lazy"),
+        ("lazy", 3, "BOOL"),
         ("answer_timeout_s", float("nan"), "answer_timeout_s"),
     ):
         result = bench.call(set_parameters, change(name, value), node).results[0]
