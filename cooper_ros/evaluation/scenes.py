@@ -99,7 +99,7 @@ def render_scene(job: Job) -> Path:
         )
         rgb = photo.photograph(renderer.colour().astype(np.float32), rng)
         k = [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]
-        parts = {
+        parts: dict[str, NDArray] = {
             "rgb": rgb,
             "depth": view.depth.astype(np.float16),  # 0.05 %: below anything scored here
             "classes": view.classes,
@@ -111,10 +111,11 @@ def render_scene(job: Job) -> Path:
         }
         arrays.update({f"{name}_{count}": part for name, part in parts.items()})
         count += 1
+    arrays["count"] = np.array(count)
     job.path.parent.mkdir(parents=True, exist_ok=True)
     temporary = job.path.with_name(f"{job.path.stem}.{os.getpid()}.part")
     with open(temporary, "wb") as out:
-        np.savez_compressed(out, count=np.array(count), **arrays)
+        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
     os.replace(temporary, job.path)
     return job.path
 
@@ -151,8 +152,15 @@ def scene_jobs(
 ) -> list[Job]:
     """Jobs for the first `count` scenes of a seed. Other seeds never share scenes with it."""
     first = seed * SEED_STRIDE
-    name = f"{{}}-{size[0]}x{size[1]}-{views}.npz"
-    return [Job(folder / name.format(n), n, views, size) for n in range(first, first + count)]
+    return [
+        Job(scene_path(folder, scene, views, size), scene, views, size)
+        for scene in range(first, first + count)
+    ]
+
+
+def scene_path(folder: Path, scene: int, views: int, size: tuple[int, int] = SIZE) -> Path:
+    """The file of one rendered scene."""
+    return folder / f"{scene}-{size[0]}x{size[1]}-{views}.npz"
 
 
 def iterate_scenes(

@@ -1,0 +1,66 @@
+"""Small pictures for the report: camera image, true and generated maps side by side."""
+
+from __future__ import annotations
+
+import base64
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cooper_ros.core.codecs import spectral_colormap, sphere_palette
+from cooper_ros.core.images import resize_labels, resize_rgb
+from cooper_ros.core.types import DepthMap, Segmentation
+from cooper_ros.evaluation.scenes import TestFrame
+from cooper_ros.evaluation.trial import class_names, in_truth_ids
+
+Picture = NDArray[np.uint8]
+WIDTH, HEIGHT = 240, 180
+NEAR_M, FAR_M = 0.3, 8.0
+JPEG_QUALITY = 78
+
+
+def depth_picture(depth: NDArray[np.floating]) -> Picture:
+    """Depth [m] in the Spectral colours, red near and blue far, logarithmic, fixed range: uint8
+    [H, W, 3]; unknown is black."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unit = (np.log(depth) - math.log(NEAR_M)) / (math.log(FAR_M) - math.log(NEAR_M))
+    picture = spectral_colormap(np.clip(unit, 0.0, 1.0)).transpose(1, 2, 0)
+    return np.where(np.isfinite(depth)[..., None], picture, np.uint8(0))
+
+
+def label_picture(labels: NDArray[np.uint8]) -> Picture:
+    """Class ids in fixed colours: uint8 [H, W, 3]; unknown classes are black."""
+    names = class_names()
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(names)] = ((sphere_palette(len(names)) * 0.5 + 0.5) * 255).astype(np.uint8)
+    return table[labels]
+
+
+def small(picture: Picture) -> Picture:
+    """At the report's size."""
+    return resize_rgb(np.ascontiguousarray(picture), WIDTH, HEIGHT)
+
+
+def strip(item: TestFrame, depth: DepthMap, segmentation: Segmentation) -> Picture:
+    """Image, true depth, generated depth, true classes, generated classes, left to right."""
+    labels = in_truth_ids(segmentation.labels, segmentation.names)
+    parts = [
+        small(item.frame.rgb),
+        small(depth_picture(item.depth)),
+        small(depth_picture(depth.depth)),
+        label_picture(np.asarray(resize_labels(item.classes, WIDTH, HEIGHT), np.uint8)),
+        label_picture(np.asarray(resize_labels(labels, WIDTH, HEIGHT), np.uint8)),
+    ]
+    gap = np.full((HEIGHT, 4, 3), 255, np.uint8)
+    return np.concatenate([part for picture in parts for part in (picture, gap)][:-1], axis=1)
+
+
+def data_url(picture: Picture) -> str:
+    """The picture as a JPEG inside a data: URL."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    done, coded = cv2.imencode(".jpg", picture[..., ::-1], quality)
+    if not done:
+        raise ValueError(f"cannot code a picture of shape {picture.shape}")
+    return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode("ascii")
