@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cv_bridge import CvBridge
 
 from cooper_ros.ros.conversion import array_to_image, image_to_array, image_to_rgb
 
+CvBridge = pytest.importorskip("cv_bridge").CvBridge
 RNG = np.random.default_rng(0)
 # not 16UC1: the packaged cv_bridge takes it for 8 bits with OpenCV 4.14
 PICTURES = {
