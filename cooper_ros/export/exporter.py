@@ -36,6 +36,7 @@ from cooper_ros.runtime.folder import (
 )
 from cooper_ros.runtime.selftest import SELFTEST, TOLERANCE, save_selftest
 from cooper_ros.runtime.signature import GraphSignature
+from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.tokenizer import Tokenizer
 
 EMBEDDING = "language_model.model.embed_tokens.weight"
@@ -108,6 +109,8 @@ def export_model(
     """Export a model from memory; `source` is the checkpoint folder whose files may be linked."""
     options = options or ExportOptions()
     target = Path(out)
+    name = options.name or target.resolve().name
+    spec = model_spec(model.config, **{"model_id": name, **options.spec})
     with staging_folder(target) as folder:
         state = _stored_state(model, options.dtype)
         index = _store(state, source, folder, options, progress)
@@ -116,7 +119,7 @@ def export_model(
         # With it the folder is also a checkpoint, which training and the torch backend can load.
         config = json.dumps(config_dict(model.config), indent=1)
         (folder / "config.json").write_text(config + "\n", encoding="utf-8")
-        manifest = _manifest(model.config, options, target, provenance or {}, graphs, index)
+        manifest = _manifest(name, spec, options, provenance or {}, graphs, index)
         manifest["weights"] = {
             "dtype": _dtype_name(state),
             "parameters": sum(t.numel() for t in state.values()),
@@ -126,7 +129,6 @@ def export_model(
             for path in sorted(folder.iterdir())
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        ModelFolder.open(folder, check="size").spec  # noqa: B018 - a spec that cannot be read fails
         replace_folder(folder, target)
     return ModelFolder.open(target, check="size")
 
@@ -273,17 +275,15 @@ def _refuse_large_constants(
 
 
 def _manifest(
-    config: CooperConfig,
+    name: str,
+    spec: ModelSpec,
     options: ExportOptions,
-    target: Path,
     provenance: Mapping[str, Any],
     graphs: Mapping[str, Any],
     index: Mapping[str, StoredTensor],
 ) -> dict[str, Any]:
     from cooper_ros import __version__
 
-    name = options.name or target.resolve().name
-    spec = model_spec(config, **{"model_id": name, **options.spec})
     profiles = graph_profiles(spec)
     table = index[EMBEDDING]
     return {

@@ -1,0 +1,96 @@
+"""Build, list and check TensorRT engines of a model folder.
+
+Engines go to the user's cache, addressed by content: a changed model, builder or target is built
+anew, anything else is found again. Named architectures need no GPU (TensorRT-RTX builds on the
+CPU); `--target device` builds for the GPU of this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+EXAMPLE = "cooper engine build engines/cooper-nano --target sm86"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    from cooper_ros.deploy.targets import TARGETS
+
+    targets = "; ".join(f"{t.name}: {t.description}" for t in TARGETS.values())
+    actions = parser.add_subparsers(dest="action", required=True)
+    for name, text in (
+        ("build", "build the engines of a model folder"),
+        ("check", "say which engines of a model folder are built and undamaged"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("folder", nargs="?", help="model folder or model name (default: nano)")
+        action.add_argument("--target", choices=list(TARGETS), default="device", help=targets)
+        action.add_argument("--json", action="store_true", help="last line: one JSON object")
+    listing = actions.add_parser("list", help="all engines in the cache", description="all engines")
+    listing.add_argument("--json", action="store_true", help="last line: one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run an action; 1 if an engine is missing, damaged or cannot be built."""
+    return {"build": _build, "check": _check, "list": _list}[args.action](args)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from cooper_ros.core.paths import find_model_folder
+    from cooper_ros.deploy.engines import build_engines, engine_directory
+    from cooper_ros.runtime.folder import ModelFolder
+
+    folder = ModelFolder.open(find_model_folder(args.folder))
+    records = build_engines(folder, args.target, progress=_report)
+    for record in records:
+        print(
+            f"{record.graph:20s} {record.target:6s} {record.bytes / 2**20:7.1f} MiB "
+            f"{record.seconds:6.1f} s  {record.key}"
+        )
+    print(f"engines are in {engine_directory()}")
+    if args.json:
+        print(json.dumps({"engines": [asdict(record) for record in records]}))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from cooper_ros.core.paths import find_model_folder
+    from cooper_ros.deploy.engines import find_engine
+    from cooper_ros.deploy.targets import builder_version, find_builder, find_target
+    from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
+
+    folder = ModelFolder.open(find_model_folder(args.folder))
+    target = find_target(args.target)
+    module = find_builder(target)
+    builder = f"{module} {builder_version(module)}"
+    found = {g: find_engine(folder, g, target, builder) for g in GRAPH_NAMES}
+    for graph, record in found.items():
+        print(f"{graph:20s} {'built' if record else 'not built (or damaged)'}")
+    if args.json:
+        print(json.dumps({graph: record is not None for graph, record in found.items()}))
+    return 0 if all(found.values()) else 1
+
+
+def _list(args: argparse.Namespace) -> int:
+    from cooper_ros.deploy.engines import damage, engine_directory, list_engines
+
+    records = list_engines()
+    damaged = {record.key: damage(record) for record in records}
+    for record in records:
+        print(
+            f"{record.model:16s} {record.graph:20s} {record.target:6s} "
+            f"{record.bytes / 2**20:7.1f} MiB  {record.builder}  {damaged[record.key] or 'ok'}"
+        )
+    if not records:
+        print(f"no engines in {engine_directory()}")
+    if args.json:
+        print(json.dumps({"engines": [{**asdict(r), "damage": damaged[r.key]} for r in records]}))
+    return 1 if any(damaged.values()) else 0
+
+
+def _report(what: str, done: int, total: int) -> None:
+    if done < total:
+        print(f"[{done + 1}/{total}] {what}", file=sys.stderr, flush=True)
