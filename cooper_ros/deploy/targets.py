@@ -61,7 +61,9 @@ def find_builder(target: Target) -> str:
         if importlib.util.find_spec(module) is not None:
             return module
     where = "" if target.name != "device" else "JetPack's python3-libnvinfer, or "
-    raise EngineError(f"no TensorRT builder for target {target.name}: install {where}{_INSTALL_RTX}")
+    raise EngineError(
+        f"no TensorRT builder for target {target.name}: install {where}{_INSTALL_RTX}"
+    )
 
 
 def builder_version(module: str) -> str:

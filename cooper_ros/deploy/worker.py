@@ -94,7 +94,7 @@ def _parser_errors(parser: Any) -> list[str]:
 
 
 def _collecting_logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Logger(trt.ILogger):
         """Keeps error messages for the answer."""
 
         def __init__(self) -> None:

@@ -28,6 +28,7 @@ def example_inputs(
     angle: np.ndarray[Any, Any] | None = None
     for tensor in signature.inputs:
         shape = tensor.resolve(sizes)
+        value: np.ndarray[Any, Any]
         if tensor.name == "position_ids":
             value = random.permutation(position_limit)[: shape[0]]
         elif tensor.name == "image":

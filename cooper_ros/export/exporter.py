@@ -262,9 +262,7 @@ class _GraphWriter:
         return {"relative_error": float(f"{worst:.2g}"), "tolerance": TOLERANCE}, cases["traced"]
 
 
-def _refuse_large_constants(
-    model: ir.Model, weights: Mapping[str, str], graph: str
-) -> None:
+def _refuse_large_constants(model: ir.Model, weights: Mapping[str, str], graph: str) -> None:
     for name, value in model.graph.initializers.items():
         size = value.const_value.nbytes if value.const_value is not None else 0
         if name not in weights and size >= INLINE_BYTES:

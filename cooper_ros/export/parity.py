@@ -35,9 +35,7 @@ def onnx_outputs(path: Path, signature: GraphSignature, inputs: Arrays) -> dict[
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     types = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(int64)": np.int64}
     feed = {i.name: inputs[i.name].astype(types[i.type]) for i in session.get_inputs()}
     return dict(zip(signature.output_names(), session.run(None, feed), strict=True))

@@ -66,9 +66,7 @@ def to_half(
 class _HalfConverter:
     """Walks the nodes in order, decides each one's precision and inserts the casts."""
 
-    def __init__(
-        self, model: ir.Model, weights: Mapping[str, str], half: ir.DataType
-    ) -> None:
+    def __init__(self, model: ir.Model, weights: Mapping[str, str], half: ir.DataType) -> None:
         self._graph = model.graph
         self._half = half
         self._weights = frozenset(weights)

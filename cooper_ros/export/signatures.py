@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from cooper_ros.runtime.signature import Dimension, GraphSignature, TensorSpec
 
@@ -23,6 +24,10 @@ TRACED_SIZES: dict[str, tuple[int, int]] = {
 TRACED_GRIDS = ((5, 4), (2, 3))
 
 
+def _number(section: Mapping[str, Any], name: str) -> int:
+    return int(section[name])
+
+
 def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
     """Signatures by graph name; all floating tensors are float32 here (the CPU form)."""
     layers, groups, head = (
@@ -30,7 +35,7 @@ def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
         config.num_key_value_heads,
         config.head_dim,
     )
-    hidden, channels = config.hidden_size, int(config.autoencoder["z_channels"])
+    hidden, channels = config.hidden_size, _number(config.autoencoder, "z_channels")
 
     def real(name: str, *shape: Dimension) -> TensorSpec:
         return TensorSpec(name, "float32", shape)
@@ -92,7 +97,7 @@ def example_sizes(config: CooperConfig, graph: str, which: int) -> dict[str, int
     sizes = {name: pair[which] for name, pair in TRACED_SIZES.items()}
     rows, columns = TRACED_GRIDS[which]
     if graph == "vision_encoder":
-        patch = int(config.vision["patch_size"])
+        patch = _number(config.vision, "patch_size")
         sizes.update(height=rows * patch, width=columns * patch, tokens=rows * columns)
     elif graph.startswith("autoencoder"):
         patch, down = config.latent_patch_size, config.autoencoder_downsample
@@ -104,7 +109,7 @@ def example_sizes(config: CooperConfig, graph: str, which: int) -> dict[str, int
 def image_side_multiple(config: CooperConfig, graph: str) -> int:
     """The number that image sides of a graph must be multiples of, in pixels."""
     if graph == "vision_encoder":
-        return int(config.vision["patch_size"])
+        return _number(config.vision, "patch_size")
     return config.latent_patch_size * config.autoencoder_downsample
 
 

@@ -23,7 +23,7 @@ DTYPES = {
     torch.float16: ("F16", ir.DataType.FLOAT16),
     torch.bfloat16: ("BF16", ir.DataType.BFLOAT16),
 }
-NAMES = {name: dtype for name, dtype in DTYPES.values()}
+NAMES = dict(DTYPES.values())
 Progress = Callable[[str, int, int], None]
 
 

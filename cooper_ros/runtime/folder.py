@@ -235,7 +235,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} is not valid JSON ({error}), probably truncated; {_EXPORT_AGAIN}"
         ) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ModelFolderError(f"{path} is not the manifest of a model folder (no format '{FORMAT}')")
+        raise ModelFolderError(
+            f"{path} is not the manifest of a model folder (no format '{FORMAT}')"
+        )
     version = manifest.get("format_version")
     if version != FORMAT_VERSION:
         raise ModelFolderError(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
 from cooper_ros.core.errors import ModelFolderError
 
-Dimension = Union[int, str]
+Dimension = int | str
 
 NUMPY_DTYPES: dict[str, Any] = {
     "float32": np.float32,

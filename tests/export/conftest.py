@@ -6,7 +6,6 @@ import fcntl
 from pathlib import Path
 
 import pytest
-
 from small_model import export_small_model
 
 

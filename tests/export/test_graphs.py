@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from small_model import SHARD_BYTES, small_config, small_model
 
 from cooper_ros.core.errors import BackendError
 from cooper_ros.export.examples import example_inputs
@@ -25,7 +26,6 @@ from cooper_ros.model.graphs import build_graphs
 from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
 from cooper_ros.runtime.onnx_backend import OnnxBackend
 from cooper_ros.runtime.selftest import relative_error, run_selftest
-from small_model import SHARD_BYTES, small_config, small_model
 
 
 def _torch_graphs() -> dict[str, torch.nn.Module]:
