@@ -138,5 +138,6 @@ class Examiner:
             while len(self._frames) > KEPT_TRUTHS:
                 self._frames.popitem(last=False)
             for old in list(self._frames.values())[-KEPT_PICTURES - 1 : -KEPT_PICTURES]:
-                old.arrays.clear()
+                # Replaced, not emptied: somebody may hold it.
+                self._frames[old.stamp_ns] = Observed(old.stamp_ns, {}, old.truth)
         return self._frames[stamp_ns]
