@@ -50,14 +50,14 @@ def curves(points: Sequence[Mapping[str, float]], width: int = 640, height: int 
     parts = []
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = _height(tick, bottom)
-        parts.append(f'<line x1="{left}" y1="{y}" x2="{right}" y2="{y}"/>')
-        parts.append(f'<text x="{left - 4}" y="{y + 4}" text-anchor="end">{tick:g}</text>')
+        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left - 4}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     legend = []
     shown = [(key, text) for key, text in CURVES if any(key in point for point in points)]
     for (key, text), colour in zip(shown, COLOURS, strict=False):
         drawn = " ".join(
             f"{left + (right - left) * float(point['samples']) / most:.1f},"
-            f"{_height(float(point[key]), bottom)}"
+            f"{_height(float(point[key]), bottom):.1f}"
             for point in points
             if key in point and math.isfinite(point[key])
         )
@@ -70,5 +70,5 @@ def curves(points: Sequence[Mapping[str, float]], width: int = 640, height: int 
     return f'{chart}{"".join(parts)}</svg><p class="legend">{" ".join(legend)}</p>'
 
 
-def _height(value: float, bottom: int) -> str:
-    return f"{bottom - (bottom - 8) * max(0.0, min(1.0, value)):.1f}"
+def _height(value: float, bottom: int) -> float:
+    return bottom - (bottom - 8) * max(0.0, min(1.0, value))

@@ -21,9 +21,8 @@ def confusion_matrix(predicted: Labels, truth: Labels, classes: int) -> NDArray[
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"predicted labels are {predicted.shape}, truth is {truth.shape}")
-    t, p = truth.reshape(-1).astype(np.int64), predicted.reshape(-1).astype(np.int64)
-    inside = (t >= 0) & (t < classes)
-    t, p = t[inside], p[inside]
+    inside = (truth >= 0) & (truth < classes)
+    t, p = truth[inside].astype(np.int64), predicted[inside].astype(np.int64)
     p = np.where((p >= 0) & (p < classes), p, classes)
     flat = np.bincount(t * (classes + 1) + p, minlength=classes * (classes + 1))
     return flat.reshape(classes, classes + 1)
@@ -72,6 +71,6 @@ def boundary_f(predicted: Labels, truth: Labels, tolerance_px: float | None = No
         return 1.0 if not found.any() and not wanted.any() else 0.0
     radius = max(int(round(tolerance_px)), 0)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    precision = float(np.mean(cv2.dilate(wanted, disc)[found > 0]))
-    recall = float(np.mean(cv2.dilate(found, disc)[wanted > 0]))
+    precision = float((cv2.dilate(wanted, disc)[found > 0] > 0).mean())
+    recall = float((cv2.dilate(found, disc)[wanted > 0] > 0).mean())
     return 2.0 * precision * recall / (precision + recall) if precision + recall else 0.0
