@@ -1,0 +1,76 @@
+"""The official placement on the toy model: maps behind the turn that asked for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_model import make_engine  # type: ignore[import-not-found]
+
+from cooper_ros.core.types import Frame
+from cooper_ros.reasoning import prompts
+from cooper_ros.reasoning.loop import ImageSegment, TextSegment
+from cooper_ros.runtime.context import Engine
+from cooper_ros.runtime.pipeline import CooperPipeline
+from cooper_ros.runtime.tokenizer import Tokenizer
+
+INLINE: dict[str, Any] = {
+    "map_placement": "inline",
+    "map_context": "vision",
+    "context_latents": True,
+    "chain_resize": True,
+    "interleaved": {"num_timesteps": 4, "shift": 3.0, "text_scale": 4.0, "image_scale": 2.0},
+    "perception": {"num_timesteps": 3, "shift": 3.0, "text_scale": 3.0, "image_scale": 1.5},
+    "prompts": {
+        "depth": prompts.NANO_DEPTH,
+        "segmentation": prompts.NANO_SEGMENTATION,
+        "system": "think",
+        "reflection": "look",
+    },
+}
+
+
+@pytest.fixture
+def engine(tokenizer: Tokenizer) -> Engine:
+    return make_engine(tokenizer, **INLINE)
+
+
+def write(engine: Engine, *turns: str) -> None:
+    script: list[int] = []
+    for turn in turns:
+        script += [*engine.tokenizer.encode(turn), engine.spec.tokens.text_end]
+    engine.backend.script = script  # type: ignore[attr-defined]
+
+
+def test_every_requested_map_is_generated_anew(engine: Engine, frame: Frame) -> None:
+    context = CooperPipeline(engine).see(frame)
+    write(engine, prompts.NANO_DEPTH_TURN, prompts.NANO_DEPTH_TURN, "<answer> 1.00 m </answer>")
+    answer = context.answer("how far is the mug ?")
+    assert answer.text == "1.00 m"
+    # per map: step 1 and 2 of 3 are guided (t = 1, 0.857, 0.6 > 0.4: all three, 3 forwards each);
+    # measuring makes the two perception maps (t = 1, 0.75: 3 forwards each); the input image is one
+    # clean pass per context that begins otherwise.
+    loop, perception = 2 * 9, 2 * 3
+    clean = engine.backend.calls["gen"] - loop - perception  # type: ignore[attr-defined]
+    assert clean == context.store.image_passes == 2
+
+
+def test_system_text_and_image_are_read_once_for_all_questions(
+    engine: Engine, frame: Frame
+) -> None:
+    context = CooperPipeline(engine).see(frame)
+    for _ in range(2):
+        write(engine, "<answer> yes </answer>")
+        context.answer("is there a mug ?")
+    name = (TextSegment("think"), ImageSegment())
+    assert context.store._find(name) is not None
+    assert context.store.image_passes == 2  # once behind the system text, once alone for the maps
+
+
+def test_seed_decides_the_noise(engine: Engine, frame: Frame) -> None:
+    first = CooperPipeline(engine, seed=1).see(frame).depth().relative
+    again = CooperPipeline(engine, seed=1).see(frame).depth().relative
+    other = CooperPipeline(engine, seed=2).see(frame).depth().relative
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)

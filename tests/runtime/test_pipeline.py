@@ -1,0 +1,277 @@
+"""From a frame to maps and answers, on a toy model whose turns can be scripted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from toy_model import make_engine  # type: ignore[import-not-found]
+
+from cooper_ros.core.errors import CooperError, GenerationCancelled, QuestionError
+from cooper_ros.core.types import Frame, Intrinsics, ScaleSource, SpatialAnswer, Status, StepType
+from cooper_ros.reasoning import prompts
+from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION
+from cooper_ros.runtime.cancel import CancelToken
+from cooper_ros.runtime.context import Engine
+from cooper_ros.runtime.events import MapReady, MapRequested, TurnText
+from cooper_ros.runtime.frame_context import FrameContext
+from cooper_ros.runtime.pipeline import CooperPipeline
+from cooper_ros.runtime.tokenizer import Tokenizer
+
+ANSWER = (
+    "<think> <obj> mug u 42 v 17 d 1.35 x +0.12 y -0.30 </obj> </think> <answer> 1.42 m </answer>"
+)
+TURNS = (prompts.NANO_DEPTH_TURN, prompts.NANO_SEGMENTATION_TURN, ANSWER)
+QUESTION = "How far is the mug?"
+
+
+def write(engine: Engine, *turns: str) -> None:
+    """Make the model's next turns."""
+    script: list[int] = []
+    for turn in turns:
+        script += [*engine.tokenizer.encode(turn), engine.spec.tokens.text_end]
+    engine.backend.script = script  # type: ignore[attr-defined]
+
+
+def calls(engine: Engine, name: str) -> int:
+    return engine.backend.calls.get(name, 0)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def context(engine: Engine, frame: Frame) -> FrameContext:
+    return CooperPipeline(engine, "toy@1").see(frame)
+
+
+def scene(frame: Frame, mugs: Sequence[tuple[int, int]] = ((30, 20),)) -> tuple:
+    """Depth [m] and labels of a wall with mugs (class 20) 1.5 m away."""
+    depth = np.full((frame.height, frame.width), 3.0, np.float32)
+    labels = np.ones((frame.height, frame.width), np.uint8)
+    for column, row in mugs:
+        depth[row : row + 20, column : column + 12] = 1.5
+        labels[row : row + 20, column : column + 12] = 20
+    return depth, labels
+
+
+def test_maps_have_camera_size_and_the_frames_stamp(context: FrameContext, frame: Frame) -> None:
+    depth, segmentation = context.perceive()
+    assert depth.depth.shape == depth.relative.shape == depth.confidence.shape == (60, 80)
+    assert segmentation.labels.shape == segmentation.instances.shape == (60, 80)
+    for result in (depth, segmentation):
+        assert (result.stamp_ns, result.frame_id) == (frame.stamp_ns, frame.frame_id)
+    assert depth.metric and depth.scale_source is ScaleSource.MODEL_PRIOR
+    assert ((depth.depth >= 0.25) & (depth.depth <= 10.0)).all()
+    assert ((depth.confidence >= 0) & (depth.confidence <= 1)).all()
+
+
+def test_maps_are_generated_once_and_in_one_batch(engine: Engine, context: FrameContext) -> None:
+    context.perceive()
+    assert calls(engine, "gen") == 1
+    context.perceive()
+    context.segmentation()
+    assert calls(engine, "gen") == 1
+    assert calls(engine, "vision_encoder") == 1
+
+
+def test_batch_of_two_maps_equals_one_by_one(tokenizer: Tokenizer, frame: Frame) -> None:
+    together = CooperPipeline(make_engine(tokenizer)).see(frame)
+    together.perceive()
+    apart = CooperPipeline(make_engine(tokenizer)).see(frame)
+    for kind in (SEGMENTATION, DEPTH):
+        np.testing.assert_allclose(together.map(kind).picture, apart.map(kind).picture, atol=1e-5)
+
+
+def test_without_intrinsics_depth_is_only_relative(engine: Engine, frame: Frame) -> None:
+    bare = CooperPipeline(engine).see(dataclasses.replace(frame, intrinsics=None))
+    depth, segmentation = bare.perceive()
+    assert not depth.metric and depth.scale_source is ScaleSource.UNKNOWN
+    assert np.isnan(depth.depth).all() and np.isfinite(depth.relative).all()
+    assert all(math.isnan(segment.distance_m) for segment in segmentation.segments)
+    answer = bare.answer(QUESTION)
+    assert answer.status is Status.NOT_METRIC
+    assert math.isnan(answer.value) and "intrinsics" in answer.message
+    zero = Intrinsics(0.0, 0.0, 0.0, 0.0, 80, 60)
+    assert (
+        not CooperPipeline(engine).see(dataclasses.replace(frame, intrinsics=zero)).depth().metric
+    )
+
+
+def test_interleaved_answer_with_its_events(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    write(engine, *TURNS)
+    events = list(context.ask(QUESTION))
+    order = [event for event in events if not isinstance(event, TurnText) or event.done]
+    assert [type(event) for event in order] == [
+        TurnText, MapRequested, MapReady, TurnText, MapRequested, MapReady, TurnText, SpatialAnswer,
+    ]  # fmt: skip
+    answer = events[-1]
+    assert isinstance(answer, SpatialAnswer)
+    assert answer.text == "1.42 m" and answer.value == pytest.approx(1.42)
+    assert (answer.stamp_ns, answer.frame_id) == (frame.stamp_ns, frame.frame_id)
+    assert answer.model_id == "toy@1" and 0 < answer.confidence <= 1
+    kinds = [step.type for step in answer.trace]
+    assert StepType.DEPTH in kinds and StepType.SEGMENTATION in kinds and StepType.ANSWER in kinds
+    texts = [event.text for event in events if isinstance(event, TurnText) and event.turn == 3]
+    assert texts[0] == "<think>" and texts[-1] == ANSWER
+
+
+def test_second_question_costs_only_text(engine: Engine, context: FrameContext) -> None:
+    write(engine, *TURNS)
+    context.answer(QUESTION)
+    before = dict(engine.backend.calls)  # type: ignore[attr-defined]
+    write(engine, *TURNS)
+    events = list(context.ask("how far is the chair ?"))
+    after = engine.backend.calls  # type: ignore[attr-defined]
+    for graph in ("vision_encoder", "gen", "autoencoder_encoder", "autoencoder_decoder"):
+        assert after.get(graph, 0) == before.get(graph, 0), graph
+    assert all(event.cached for event in events if isinstance(event, MapReady))
+    assert context.store.image_passes == 1
+
+
+def test_maps_mode_starts_with_both_maps(engine: Engine, context: FrameContext) -> None:
+    write(engine, ANSWER)
+    events = list(context.ask(QUESTION, "maps"))
+    assert not any(isinstance(event, MapRequested) for event in events)
+    assert events[-1].value == pytest.approx(1.42)  # type: ignore[union-attr]
+
+
+def test_direct_mode_reads_the_image_alone(engine: Engine, context: FrameContext) -> None:
+    write(engine, "<answer> 2.00 m </answer>")
+    answer = context.answer(QUESTION, "direct")
+    assert answer.value == pytest.approx(2.0)
+    assert [step.type for step in answer.trace] == [StepType.ANSWER]
+
+
+def test_the_maps_in_the_context_reach_the_decoder(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    """Another depth map, another next-token distribution."""
+    from cooper_ros.reasoning.loop import ImageSegment, MapSegment, TextSegment
+
+    name = (ImageSegment(), MapSegment(DEPTH), TextSegment("how far is the mug ?"))
+    depth, _ = scene(frame)
+    logits = []
+    for scale in (1.0, 1.5):
+        context.use_depth(depth * scale)
+        start = engine.spec.tokens.text_start
+        logits.append(context.store.for_question().context(name).fork().add_ids([start]))
+    assert not np.allclose(logits[0], logits[1], atol=1e-4)
+    np.testing.assert_allclose(context.depth().depth.max(), 4.5, rtol=0.02)
+
+
+def test_value_comes_from_text_and_measured_from_maps(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    depth, labels = scene(frame)
+    context.use_depth(depth)
+    context.use_segmentation(labels)
+    write(engine, "<answer> 5.00 m </answer>")
+    answer = context.answer(QUESTION, "maps")
+    assert answer.status is Status.OK
+    assert answer.value == pytest.approx(5.0)
+    assert answer.measured == pytest.approx(1.55, rel=0.05)
+    assert not answer.agree
+    write(engine, "<answer> 1.60 m </answer>")
+    assert context.answer(QUESTION, "maps").agree
+
+
+def test_two_of_a_name_are_ambiguous_with_candidates(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    depth, labels = scene(frame, ((10, 20), (55, 20)))
+    context.use_depth(depth)
+    context.use_segmentation(labels)
+    write(engine, "<answer> 1.60 m </answer>")
+    answer = context.answer(QUESTION, "maps")
+    assert answer.status is Status.AMBIGUOUS
+    assert [item.label for item in answer.objects] == ["mug", "mug"]
+
+
+def test_unreadable_text_is_unparsed_and_no_measurement_steps_in(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    depth, labels = scene(frame)
+    context.use_depth(depth)
+    context.use_segmentation(labels)
+    write(engine, "<answer> far m </answer>")
+    answer = context.answer(QUESTION, "maps")
+    assert answer.status is Status.UNPARSED
+    assert math.isnan(answer.value) and math.isfinite(answer.measured)
+
+
+def test_object_not_seen(engine: Engine, context: FrameContext, frame: Frame) -> None:
+    context.use_segmentation(scene(frame, ())[1])
+    write(engine, "<think> no mug </think> <answer> none </answer>")
+    assert context.answer(QUESTION, "direct").status is Status.NOT_VISIBLE
+
+
+def test_turn_limit_ends_without_answer(engine: Engine, context: FrameContext) -> None:
+    write(engine, "<think> see </think>", "<think> see </think>", "<think> see </think>")
+    answer = context.answer(QUESTION)
+    assert answer.status is Status.NO_ANSWER
+    assert math.isnan(answer.value)
+
+
+@pytest.mark.parametrize("question", ["", "  ", "how far is the zorg?", "mug " * 80])
+def test_bad_questions_are_refused_before_any_work(
+    engine: Engine, context: FrameContext, question: str
+) -> None:
+    before = dict(engine.backend.calls)  # type: ignore[attr-defined]
+    with pytest.raises(QuestionError) as caught:
+        context.ask(question)
+    assert engine.backend.calls == before  # type: ignore[attr-defined]
+    assert str(caught.value)
+
+
+def test_unknown_word_names_the_known_ones(context: FrameContext) -> None:
+    with pytest.raises(QuestionError, match="zorg") as caught:
+        context.ask("how far is the zorg?")
+    assert "mug" in caught.value.known_words
+
+
+def test_cancel_while_a_turn_is_written(engine: Engine, context: FrameContext) -> None:
+    write(engine, *TURNS)
+    token = CancelToken()
+    events = []
+    for event in context.ask(QUESTION, cancel=token):
+        events.append(event)
+        if isinstance(event, MapReady):
+            token.cancel()
+    answer = events[-1]
+    assert isinstance(answer, SpatialAnswer) and answer.status is Status.CANCELED
+    assert sum(isinstance(event, MapReady) for event in events) == 1
+    write(engine, *TURNS)
+    assert context.answer(QUESTION).value == pytest.approx(1.42)
+
+
+def test_cancelled_map_can_be_made_later(context: FrameContext) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(GenerationCancelled):
+        context.depth(token)
+    assert context.depth().metric
+
+
+def test_frames_do_not_mix(engine: Engine, frame: Frame) -> None:
+    pipeline = CooperPipeline(engine)
+    other = dataclasses.replace(frame, rgb=255 - frame.rgb, stamp_ns=7)
+    first, second = pipeline.see(frame), pipeline.see(other)
+    a, b = second.depth(), first.depth()
+    assert (a.stamp_ns, b.stamp_ns) == (7, frame.stamp_ns)
+    np.testing.assert_array_equal(b.depth, pipeline.see(frame).depth().depth)
+    assert not np.array_equal(a.depth, b.depth)
+
+
+def test_unknown_mode(context: FrameContext) -> None:
+    with pytest.raises(ValueError, match="interleaved"):
+        context.ask(QUESTION, "fast")
+
+
+def test_model_without_palette_says_so(tokenizer: Tokenizer, frame: Frame) -> None:
+    context = CooperPipeline(make_engine(tokenizer, segmentation=None)).see(frame)
+    with pytest.raises(CooperError, match="palette"):
+        context.segmentation()
+    assert context.map(SEGMENTATION).rgb().dtype == np.uint8
