@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing
 import os
@@ -10,6 +11,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from cooper_ros.core.errors import CooperError
 
 SCENES_PER_SHARD = 20
 # Scene seeds of a run start here: seed * STRIDE. Runs with other seeds never share scenes.
@@ -25,10 +28,11 @@ class Job:
     first_scene: int
     scenes: int
     views: int
-    limit: int | None = None
 
 
-def plan(out: Path, frames: int, split: str, seed: int, views: int) -> list[Job]:
+def plan(
+    out: Path, frames: int, split: str, seed: int, views: int, suffix: str = "npz"
+) -> list[Job]:
     """Shards that hold about `frames` frames; the same request gives the same plan."""
     scenes = math.ceil(frames / views)
     jobs = []
@@ -36,7 +40,7 @@ def plan(out: Path, frames: int, split: str, seed: int, views: int) -> list[Job]
         count = min(SCENES_PER_SHARD, scenes - first)
         jobs.append(
             Job(
-                out / f"shard-{split}-{seed:03d}-{number:05d}.npz",
+                out / f"shard-{split}-{seed:03d}-{number:05d}.{suffix}",
                 split,
                 seed * SEED_STRIDE + first,
                 count,
@@ -61,7 +65,15 @@ def render_shard(job: Job) -> tuple[int, float]:
         for number in range(job.first_scene, job.first_scene + job.scenes):
             samples += list(Scene(number, job.split, assets).samples(renderer, job.views))
     job.path.parent.mkdir(parents=True, exist_ok=True)
-    shards.write_shard(job.path, shards.pack(samples, job.split, assets))
+    if not samples:
+        raise CooperError(f"{job.path.name}: no view was worth keeping; ask for more frames")
+    arrays = shards.pack(samples, job.split, assets)
+    if job.path.suffix == ".parquet":
+        from cooper_ros.sim import parquet
+
+        parquet.write_parquet(job.path, arrays)
+    else:
+        shards.write_shard(job.path, arrays)
     return len(samples), time.perf_counter() - started
 
 
@@ -87,6 +99,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other scenes")
     parser.add_argument("--views", type=int, default=10, help="views per scene")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument(
+        "--format",
+        choices=("npz", "parquet"),
+        default="npz",
+        help="npz: what training reads; parquet: compressed, one row per frame (needs pyarrow)",
+    )
+    parser.add_argument("--json", action="store_true", help="last line: one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -94,15 +113,21 @@ def run(args: argparse.Namespace) -> int:
     """Render; returns the exit code."""
     from tqdm import tqdm
 
-    jobs = plan(args.out, args.frames, args.split, args.seed, args.views)
+    if args.frames < 1 or args.views < 1 or args.processes < 1 or args.seed < 0:
+        raise CooperError(
+            "frames, views and processes must be at least 1, and the seed not below 0"
+        )
+    if args.format == "parquet":
+        import pyarrow  # noqa: F401  (said before the rendering, not after)
+    jobs = plan(args.out, args.frames, args.split, args.seed, args.views, args.format)
     missing = sum(not job.path.exists() for job in jobs)
-    if missing < len(jobs):
+    if missing < len(jobs) and not args.json:
         print(f"{len(jobs) - missing} of {len(jobs)} shards are there already")
     started, frames = time.perf_counter(), 0
     with tqdm(
         total=sum(j.scenes * j.views for j in jobs if not j.path.exists()),
         unit="frame",
-        disable=args.quiet,
+        disable=args.quiet or None,
         mininterval=2.0,
     ) as bar:
         for job, count in generate(jobs, args.processes):
@@ -111,6 +136,17 @@ def run(args: argparse.Namespace) -> int:
             bar.set_postfix(shard=job.path.stem[-5:])
     seconds = time.perf_counter() - started
     rate = frames / seconds if seconds > 0 else 0.0
+    if args.json:
+        report = {
+            "frames": frames,
+            "seconds": round(seconds, 2),
+            "frames_per_second": round(rate, 2),
+            "shards": len(jobs),
+            "shards_kept": len(jobs) - missing,
+            "folder": str(args.out),
+        }
+        print(json.dumps(report))
+        return 0
     print(
         f"{frames} frames in {seconds:.1f} s: {rate:.1f} frames/s, {len(jobs)} shards in {args.out}"
     )

@@ -38,7 +38,8 @@ def photograph(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
     gain = exposure_gain(image) * np.exp(rng.normal(0, 0.13)) * np.exp(rng.normal(0, 0.04, 3))
     image = image * gain.astype(np.float32)
     if rng.random() < 0.5:  # tone curve
-        image = 255 * (np.clip(image, 0, 255) / 255) ** np.float32(np.exp(rng.normal(0, 0.1)))
+        power = np.float32(np.exp(rng.normal(0, 0.1)))
+        image = ((np.clip(image, 0, 255) / 255) ** power * 255).astype(np.float32)
     if rng.random() < 0.35:
         image = _blur(image, rng.uniform(0.03, 0.22))
     sigma = np.float32(rng.uniform(0.5, 5.0))

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from dataclasses import dataclass
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from cooper_ros.core.errors import CooperError
 from cooper_ros.sim.world import FAR_M, NEAR_M, World
 
-import mujoco  # isort: skip  (after world, which chooses the OpenGL backend)
+BACKENDS = ("osmesa", "egl", "glfw")
+
+
+def _context_class() -> Any:
+    """MuJoCo's OpenGL context for $MUJOCO_GL; without it software rendering.
+
+    Not `mujoco.gl_context`: that chooses when mujoco is first imported, perhaps by others.
+    """
+    name = os.environ.get("MUJOCO_GL", "").lower() or "osmesa"
+    if name not in BACKENDS:
+        raise CooperError(f"MUJOCO_GL={name}: choose one of {', '.join(BACKENDS)}")
+    try:
+        return importlib.import_module(f"mujoco.{name}").GLContext
+    except (ImportError, AttributeError, OSError) as error:
+        raise CooperError(
+            f"no OpenGL for MUJOCO_GL={name} ({error}); install libosmesa6, or set MUJOCO_GL=egl "
+            "on a machine with a GPU"
+        ) from error
 
 
 @dataclass
@@ -35,10 +56,8 @@ class Renderer:
     """One OpenGL context per process, reused for many worlds (a context costs 0.2 s)."""
 
     def __init__(self, width: int, height: int) -> None:
-        from mujoco import gl_context
-
         self.width, self.height = width, height
-        self._gl: Any = gl_context.GLContext(width, height)
+        self._gl: Any = _context_class()(width, height)
         self._gl.make_current()
         self._context: Any = None
         self._world: World | None = None

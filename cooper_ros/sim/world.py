@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import mujoco
+import numpy as np
 
-# Software rendering needs no display and no GPU; an explicit choice (egl on GPU machines) wins.
-os.environ.setdefault("MUJOCO_GL", "osmesa")
-
-import mujoco  # noqa: E402
-import numpy as np  # noqa: E402
-
-from cooper_ros.core.classes import CLASS_IDS, STUFF  # noqa: E402
-from cooper_ros.sim.mesh import Part, Surface  # noqa: E402
-from cooper_ros.sim.rooms import Placement, Room  # noqa: E402
+from cooper_ros.core.classes import CLASS_IDS, STUFF
+from cooper_ros.sim.mesh import Part, Surface
+from cooper_ros.sim.rooms import Placement, Room
 
 NEAR_M, FAR_M = 0.03, 20.0
 MAX_INSTANCES = 250
