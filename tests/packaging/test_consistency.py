@@ -103,12 +103,6 @@ def test_every_ros_package_in_use_is_in_package_xml() -> None:
     assert used and used - named - {"vision_msgs", "visualization_msgs"} == set()
 
 
-def test_no_two_test_files_bear_one_name() -> None:
-    """pytest would import the first one twice."""
-    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
-    assert len(names) == len(set(names))
-
-
 # the eight packages of the design, and the extra that brings each ("" = always installed)
 EIGHT = {
     "rclpy": ("ros", "ros-rclpy"),
