@@ -17,7 +17,9 @@ from cooper_ros.evaluation.bootstrap import interval, mean_of, median_of
 NAN = math.nan
 
 
-def scored(family: str, truth: float, value: float = NAN, scene: int = 0, **other: object) -> Scored:
+def scored(
+    family: str, truth: float, value: float = NAN, scene: int = 0, **other: object
+) -> Scored:
     status = other.pop("status", "OK" if math.isfinite(value) else "UNPARSED")
     return Scored(scene, family, "?", ("mug",), truth, value, status, **other)  # type: ignore[arg-type]
 
