@@ -186,16 +186,19 @@ class _Demo:
 
         lines = []
         for answer in answers:
-            truth = answer["truth"]
-            shown = f"{truth:.2f}" if isinstance(truth, float) else truth
-            lines += [
-                answer["question"],
-                f"    {answer['text'] or answer['status']}   (true {shown})",
-            ]
+            facts = [f"true {_short(answer['truth'])}"]
+            if answer["measured"] is not None:
+                facts.append(f"on the maps {_short(answer['measured'])}")
+            said = answer["text"] or answer["status"]
+            lines += [answer["question"], f"    {said}   ({', '.join(facts)})"]
         self._picture.parent.mkdir(parents=True, exist_ok=True)
         arrays = seen.arrays
         picture = make_picture(arrays["image"], arrays["depth"], arrays["overlay"], lines)
         save_picture(str(self._picture), picture)
+
+
+def _short(value: float | str) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else value
 
 
 def _number(value: float) -> float | None:
@@ -205,7 +208,7 @@ def _number(value: float) -> float | None:
 
 def _describe(question: DemoQuestion, answer: SpatialAnswer) -> str:
     truth = question.truth
-    true_text = f"{truth:.2f} {question.unit}".strip() if isinstance(truth, float) else truth
+    true_text = f"{_short(truth)} {question.unit}".strip()
     said = answer.text if answer.text else f"({answer.status.name}: {answer.message})"
     parts = [f"{question.text:<46} {said:<12} true {true_text}"]
     if math.isfinite(answer.measured):

@@ -120,10 +120,17 @@ class CameraInput:
         topic = self.topics[0]
         writers = self._writers(topic)
         problem = f"no image on {topic} for {since:.0f} s: "
+        wanted = f"sensor_msgs/msg/{self._image_type.__name__}"
         if writers:
+            found = self._node.get_publishers_info_by_topic(topic)
+            types = sorted({info.topic_type for info in found})
             problem += f"published by {', '.join(sorted(writers))}, but nothing arrives"
+            if wanted not in types:
+                problem += (
+                    f": it sends {', '.join(types)}, the node reads {wanted} "
+                    "(parameter image_transport)"
+                )
         else:
-            wanted = f"sensor_msgs/msg/{self._image_type.__name__}"
             others = [
                 name
                 for name, types in self._node.get_topic_names_and_types()

@@ -14,6 +14,8 @@ from cooper_ros.core.types import Segmentation
 Picture = NDArray[np.uint8]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+MAX_BOXES, MIN_FRACTION = 24, 0.001
+"""Objects drawn with box and name: at most so many, each at least this share of the image."""
 
 
 def put_text(picture: Picture, text: str, x: int, y: int, scale: float = 0.5) -> None:
@@ -43,13 +45,15 @@ def depth_picture(depth: NDArray[np.float32], low: float, high: float) -> Pictur
 def draw_overlay(
     rgb: Picture, segmentation: Segmentation, colors: NDArray[np.uint8], stuff: Sequence[str] = ()
 ) -> Picture:
-    """The image with class colours at 45 %, and box, name and distance of every object."""
+    """The image with class colours at 45 %, and box, name and distance of the larger objects."""
     tint = label_picture(segmentation.labels, colors)
     mixed = cv2.addWeighted(np.ascontiguousarray(rgb), 0.55, tint, 0.45, 0.0)
     picture: Picture = mixed.astype(np.uint8, copy=False)
-    for segment in segmentation.segments:
-        if segment.label in stuff or segment.instance == 0:
-            continue
+    objects = [s for s in segmentation.segments if s.instance and s.label not in stuff]
+    smallest = MIN_FRACTION * segmentation.labels.size
+    for segment in sorted(objects, key=lambda s: -s.pixel_count)[:MAX_BOXES]:
+        if segment.pixel_count < smallest:
+            break
         x, y, width, height = segment.box
         colour = tuple(int(value) for value in colors[segment.class_id])
         cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, 2)

@@ -314,6 +314,18 @@ def test_the_node_reads_the_camera_and_nothing_else(bench: Bench, node: Process)
     assert subscriptions() - {"/parameter_events", "/clock"} == {"/image", "/camera_info"}
 
 
+def test_silence_names_topic_and_publisher(
+    bench: Bench, node: Process, show: Any, set_parameters: Any
+) -> None:
+    show()
+    reports = bench.listen(DiagnosticArray, "/diagnostics", StandardTopicQoS())
+    bench.call(set_parameters, change("no_image_warning_s", 0.5), node)
+    report = new_message(bench, reports, node, lambda m: "no image on" in m.status[0].message)
+    assert report.status[0].level == b"\x01" and "/image" in report.status[0].message
+    assert "/bench, but nothing arrives" in report.status[0].message
+    bench.call(set_parameters, change("no_image_warning_s", 5.0), node)
+
+
 def test_compressed_images(bench: Bench, node: Process, tmp_path: Any) -> None:
     """A second node, under another name and namespace, reading the compressed transport."""
     process = Process(
