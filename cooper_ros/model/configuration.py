@@ -29,7 +29,9 @@ class CooperConfig(PretrainedConfig):
         max_patches_per_side: side of the square position table of vision tokens.
         max_latent_size: side of the square position table of latent tokens.
         latent_patch_size: latent pixels per token side (2: one token is 2x2 latents).
-        position_period: period of the fixed 2-D sin-cos tables (10000 in the official model).
+        position_period, position_scale, position_frequency: period ratio, amplitude and highest frequency
+            [rad per patch] of the fixed 2-D sin-cos tables (10000, 1 and 1 in the official model). A small
+            model needs neighbouring patches to look different at once.
         ray_channels: width of the camera-ray embedding's input, 0 where the model has none.
         time_embedding_size: width of the sinusoidal time embedding.
         special_tokens: ids of ``bos`` (text start), ``eos`` (text end), ``vision_start``,
@@ -56,6 +58,8 @@ class CooperConfig(PretrainedConfig):
         max_latent_size: int = 64,
         latent_patch_size: int = 2,
         position_period: float = 10000.0,
+        position_scale: float = 1.0,
+        position_frequency: float = 1.0,
         ray_channels: int = 0,
         time_embedding_size: int = 256,
         special_tokens: dict[str, int] | None = None,
@@ -81,6 +85,8 @@ class CooperConfig(PretrainedConfig):
         self.max_latent_size = max_latent_size
         self.latent_patch_size = latent_patch_size
         self.position_period = position_period
+        self.position_scale = position_scale
+        self.position_frequency = position_frequency
         self.ray_channels = ray_channels
         self.time_embedding_size = time_embedding_size
         self.special_tokens = dict(special_tokens) if special_tokens else {

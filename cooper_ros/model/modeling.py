@@ -17,14 +17,14 @@ from .mot import MoTLanguageModel
 from .vision import build_vision_tower
 
 
-def sincos_table(size: int, side: int, period: float) -> Tensor:
+def sincos_table(size: int, side: int, period: float, frequency: float = 1.0) -> Tensor:
     """Fixed 2-D sin-cos table ``[side*side, size]`` float32, row-major.
 
     First half of the channels: column, second half: row; each half ``[sin(p w), cos(p w)]`` with
-    ``w_i = period^(-i / (size/4))``.
+    ``w_i = frequency * period^(-i / (size/4))`` [rad per patch].
     """
     quarter = size // 4
-    w = period ** -(torch.arange(quarter, dtype=torch.float64) / quarter)
+    w = frequency * period ** -(torch.arange(quarter, dtype=torch.float64) / quarter)
     p = torch.arange(side, dtype=torch.float64)[:, None] * w
     axis = torch.cat([p.sin(), p.cos()], 1)
     column = axis[None, :, :].expand(side, side, -1)
@@ -35,9 +35,10 @@ def sincos_table(size: int, side: int, period: float) -> Tensor:
 class PositionTable(nn.Module):
     """A fixed 2-D position table, stored with the weights as the official checkpoint does."""
 
-    def __init__(self, size: int, side: int, period: float) -> None:
+    def __init__(self, size: int, side: int, period: float, scale: float, frequency: float) -> None:
         super().__init__()
-        self.pos_embed = nn.Parameter(sincos_table(size, side, period), requires_grad=False)
+        self.pos_embed = nn.Parameter(
+            scale * sincos_table(size, side, period, frequency), requires_grad=False)
 
     def forward(self, position_ids: Tensor) -> Tensor:
         return self.pos_embed[position_ids]
@@ -87,8 +88,9 @@ class CooperModel(PreTrainedModel):
         self.time_embedder = TimeEmbedder(config.time_embedding_size, d)
         self.vae2llm = nn.Linear(config.latent_token_size, d)
         self.llm2vae = nn.Linear(d, config.latent_token_size)
-        self.latent_pos_embed = PositionTable(d, config.max_latent_size, config.position_period)
-        self.vit_pos_embed = PositionTable(d, config.max_patches_per_side, config.position_period)
+        table = (config.position_period, config.position_scale, config.position_frequency)
+        self.latent_pos_embed = PositionTable(d, config.max_latent_size, *table)
+        self.vit_pos_embed = PositionTable(d, config.max_patches_per_side, *table)
         self.ray_embed = nn.Linear(config.ray_channels, d) if config.ray_channels else None
         self.autoencoder = Autoencoder(config)
         self.post_init()

@@ -141,8 +141,9 @@ class EfficientNetLite(nn.Module):
         h, w = image.shape[-2] // 16, image.shape[-1] // 16
         coarse = f32.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w]
         x = torch.cat([f16, coarse, F.pixel_unshuffle(f8, 2), F.pixel_unshuffle(f4, 4)], 1)
-        # The ImageNet features are of the order of 2; the connector expects about 1.
-        return 0.5 * x.flatten(2).transpose(1, 2)
+        # Normalised per patch, as SigLIP's post_layernorm does: raw ImageNet features are several times
+        # larger than the position table and would drown it.
+        return F.layer_norm(x.flatten(2).transpose(1, 2), x.shape[1:2])
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Fold the batch norms of the package's checkpoint (eps 1e-3) into the convolutions."""

@@ -98,6 +98,7 @@ def parse_sizes(sizes: list[str], batch: int) -> list[tuple[float, int, int, int
 
 def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
     """The model to train: from ``start`` or fresh with the ImageNet tower."""
+    torch.manual_seed(o.seed)  # parts that keep torch's own initialisation must agree between processes
     tokenizer = tokenizer_of(o.start)
     if o.start:
         model = load_model(o.start, torch.float32)
@@ -125,7 +126,8 @@ def build_stage(o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank:
     codecs = codecs_of(model.config)
     if o.stage == 'autoencoder':
         from .autoencoder import AutoencoderStage
-        return AutoencoderStage(model, store, val, codecs, o.batch or 32)
+        size = parse_sizes(o.sizes, o.batch)[0][1:3]
+        return AutoencoderStage(model, store, val, codecs, o.batch or 32, size)
     passes = FramePasses(model, prompted(model.config, tokenizer))
     maps = MapStage(passes, store, val, codecs, parse_sizes(o.sizes, o.batch))
     if o.stage == 'amg':
@@ -135,7 +137,8 @@ def build_stage(o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank:
         from .score import AnswerScore
         from .slots import SlotMaker
         from .stage2 import AnswerStage
-        maps.sizes = [(0.0, 192, 144, o.batch or 12)]
+        height, width = store.parts['rgb'][0].shape[1:3]
+        maps.sizes = [(0.0, width, height, o.batch or 12)]
         maker = SlotMaker(tokenizer, model.config.special_tokens['bos'],
                           model.config.special_tokens['eos'])
         return AnswerStage(maps, store, maker, question_source(), o.batch or 12, replay=o.replay,

@@ -16,6 +16,7 @@ from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.model.mot import GEN
 
+SHARP = 1.5  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
 CONFIGS = Path(__file__).parent / 'configs'
 
 
@@ -33,8 +34,9 @@ def training_config(path: str | Path | None, vocab_size: int, special_tokens: di
 def initialise(model: CooperModel, seed: int = 0) -> None:
     """Initial weights of the trained parts.
 
-    Keys and queries start as one matrix, in both experts: position tables are shared by vision and latent
-    tokens, so a latent token attends to the vision token of its own cell from the first step on.
+    The queries of both experts start as the key matrix of the understanding expert: vision and latent tokens
+    carry the same position tables, so a latent token attends to the vision token of its own cell from the
+    first step on. The generation expert's keys stay independent, or latents would only look at themselves.
     """
     g = torch.Generator().manual_seed(seed)
     depth = model.config.num_hidden_layers
@@ -61,7 +63,12 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
         query = key.repeat_interleave(groups, 0).reshape(-1, model.config.hidden_size)
         for suffix in ('', GEN):
             getattr(a, 'q_proj' + suffix).weight.copy_(query)
-            getattr(a, 'k_proj' + suffix).weight.copy_(a.k_proj.weight)
+            getattr(a, 'q_norm' + suffix).weight.fill_(SHARP)
+    # What all tokens share must not outweigh where they are: then a query finds its own cell first.
+    model.connector.fc2.weight.mul_(0.5)
+    model.time_embedder.mlp[2].weight.mul_(0.1)
+    if model.ray_embed is not None:
+        model.ray_embed.weight.mul_(0.5)
     model.llm2vae.weight.zero_()
     model.llm2vae.bias.zero_()
     model.language_model.lm_head.weight.mul_(0.5)
