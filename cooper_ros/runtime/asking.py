@@ -152,13 +152,16 @@ def _events(
         answer = failed_answer(question, Status.NOT_METRIC, NO_INTRINSICS, query)
         yield _stamped(context, answer, NAN, time.monotonic() - started)
         return
+    direct = mode == "direct"
     script = script_of(context.spec)
+    if direct:
+        script = replace(script, max_turn_tokens=context.spec.loop.max_answer_tokens)
     run: _Run | None = None
     measurement: Measurement | None = None
     try:
         ready = MAP_ORDER if mode == "maps" else ()
         context.make_maps(ready, cancel)
-        loop = InterleavedLoop(script, text, direct=mode == "direct", ready_maps=ready)
+        loop = InterleavedLoop(script, text, direct=direct, ready_maps=ready)
         run = _Run(context, loop, cancel, decoding)
         yield from run.events()
         if query is not None and context.spec.segmentation is not None:

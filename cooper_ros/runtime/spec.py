@@ -85,10 +85,11 @@ class Prompts:
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Interleaved reasoning: turns at most, and tokens at most per turn."""
+    """Limits of reasoning: turns, tokens per turn, and tokens of the one turn of a direct answer."""
 
     max_turns: int = 3
     max_turn_tokens: int = 2048
+    max_answer_tokens: int = 256
 
 
 @dataclass(frozen=True)

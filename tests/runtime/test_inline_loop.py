@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_model import make_engine  # type: ignore[import-not-found]
+from toy_model import make_engine, write  # type: ignore[import-not-found]
 
 from cooper_ros.core.types import Frame
 from cooper_ros.reasoning import prompts
@@ -34,13 +34,6 @@ INLINE: dict[str, Any] = {
 @pytest.fixture
 def engine(tokenizer: Tokenizer) -> Engine:
     return make_engine(tokenizer, **INLINE)
-
-
-def write(engine: Engine, *turns: str) -> None:
-    script: list[int] = []
-    for turn in turns:
-        script += [*engine.tokenizer.encode(turn), engine.spec.tokens.text_end]
-    engine.backend.script = script  # type: ignore[attr-defined]
 
 
 def test_every_requested_map_is_generated_anew(engine: Engine, frame: Frame) -> None:

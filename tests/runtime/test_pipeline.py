@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from toy_model import make_engine  # type: ignore[import-not-found]
+from toy_model import ANSWER, TURNS, make_engine, write  # type: ignore[import-not-found]
 
 from cooper_ros.core.errors import CooperError, GenerationCancelled, QuestionError
 from cooper_ros.core.types import Frame, Intrinsics, ScaleSource, SpatialAnswer, Status, StepType
-from cooper_ros.reasoning import prompts
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.context import Engine
@@ -21,19 +20,7 @@ from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.pipeline import CooperPipeline
 from cooper_ros.runtime.tokenizer import Tokenizer
 
-ANSWER = (
-    "<think> <obj> mug u 42 v 17 d 1.35 x +0.12 y -0.30 </obj> </think> <answer> 1.42 m </answer>"
-)
-TURNS = (prompts.NANO_DEPTH_TURN, prompts.NANO_SEGMENTATION_TURN, ANSWER)
 QUESTION = "How far is the mug?"
-
-
-def write(engine: Engine, *turns: str) -> None:
-    """Make the model's next turns."""
-    script: list[int] = []
-    for turn in turns:
-        script += [*engine.tokenizer.encode(turn), engine.spec.tokens.text_end]
-    engine.backend.script = script  # type: ignore[attr-defined]
 
 
 def calls(engine: Engine, name: str) -> int:
@@ -143,6 +130,14 @@ def test_direct_mode_reads_the_image_alone(engine: Engine, context: FrameContext
     answer = context.answer(QUESTION, "direct")
     assert answer.value == pytest.approx(2.0)
     assert [step.type for step in answer.trace] == [StepType.ANSWER]
+
+
+def test_direct_answers_have_their_own_limit(tokenizer: Tokenizer, frame: Frame) -> None:
+    loop = {"max_turns": 3, "max_turn_tokens": 64, "max_answer_tokens": 4}
+    engine = make_engine(tokenizer, loop=loop)
+    context = CooperPipeline(engine).see(frame)
+    write(engine, "<answer> 2.00 m </answer>")
+    assert context.answer(QUESTION, "direct").status is Status.NO_ANSWER
 
 
 def test_the_maps_in_the_context_reach_the_decoder(

@@ -21,6 +21,12 @@ LAYERS, HEADS, KV_HEADS, WIDTH = 2, 2, 1, 8
 HIDDEN = HEADS * WIDTH
 
 
+ANSWER = (
+    "<think> <obj> mug u 42 v 17 d 1.35 x +0.12 y -0.30 </obj> </think> <answer> 1.42 m </answer>"
+)
+TURNS = (prompts.NANO_DEPTH_TURN, prompts.NANO_SEGMENTATION_TURN, ANSWER)
+
+
 class NumpyBackend:
     """Two pre-norm attention layers; counts its calls."""
 
@@ -203,3 +209,11 @@ def make_engine(tokenizer: Tokenizer, **changes: Any) -> Engine:
     """An engine on the numpy backend; `changes` are fields of the spec."""
     spec = ModelSpec.from_dict(spec_dict(tokenizer, **changes))
     return Engine(NumpyBackend(spec), spec, tokenizer)
+
+
+def write(engine: Engine, *turns: str) -> None:
+    """Make the model's next turns."""
+    script: list[int] = []
+    for turn in turns:
+        script += [*engine.tokenizer.encode(turn), engine.spec.tokens.text_end]
+    engine.backend.script = script  # type: ignore[attr-defined]

@@ -1,0 +1,106 @@
+"""`cooper perceive` and `cooper ask` on the toy model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_model import ANSWER, TURNS, write  # type: ignore[import-not-found]
+
+from cooper_ros.cli import main
+from cooper_ros.cli.images import read_frame
+from cooper_ros.core.errors import IntrinsicsError, InvalidImageError
+from cooper_ros.runtime.context import Engine
+from cooper_ros.runtime.pipeline import CooperPipeline
+
+INTRINSICS = "70,70,39.5,29.5"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "view.png"
+    Image.fromarray(np.random.RandomState(0).randint(0, 256, (60, 80, 3)).astype(np.uint8)).save(
+        path
+    )
+    return path
+
+
+@pytest.fixture
+def toy(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    pipeline = CooperPipeline(engine, "toy@1")
+    monkeypatch.setattr(CooperPipeline, "open", classmethod(lambda cls, *args: pipeline))
+    return engine
+
+
+def test_perceive_writes_maps_and_json(
+    toy: Engine, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "maps"
+    code = main(["perceive", str(image), "--intrinsics", INTRINSICS, "--out", str(out), "--json"])
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert code == 0
+    assert summary["depth"]["metric"] and summary["depth"]["near_m"] <= summary["depth"]["far_m"]
+    assert np.load(out / "depth.npy").shape == (60, 80)
+    assert np.asarray(Image.open(out / "labels.png")).shape == (60, 80)
+    assert {Path(file).name for file in summary["files"]} == {path.name for path in out.iterdir()}
+
+
+def test_perceive_without_intrinsics_says_relative(
+    toy: Engine, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["perceive", str(image)]) == 0
+    assert "relative only" in capsys.readouterr().out
+
+
+def test_ask_prints_the_answer(
+    toy: Engine, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(toy, *TURNS)
+    main(["ask", str(image), "how far is the mug?", "--intrinsics", INTRINSICS, "--json"])
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert answer["value"] == pytest.approx(1.42) and answer["unit"] == "m"
+    assert answer["kind"] == "distance" and answer["model_id"] == "toy@1"
+    write(toy, ANSWER)
+    main(["ask", str(image), "how far is the mug?", "--intrinsics", INTRINSICS, "--trace"])
+    assert "[turn 1]" in capsys.readouterr().out
+
+
+def test_ask_without_an_answer_fails(
+    toy: Engine, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", str(image), "how far is the mug?"]) == 1
+    assert "not_metric" in capsys.readouterr().err
+
+
+def test_bad_question_names_known_words(
+    toy: Engine, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", str(image), "how far is the zorg?"]) == 1
+    error = capsys.readouterr().err
+    assert "zorg" in error and "mug" in error
+
+
+def test_transparent_images_lie_on_white(tmp_path: Path) -> None:
+    path = tmp_path / "alpha.png"
+    Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save(path)
+    assert (read_frame(path, None).rgb == 255).all()
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "0,0,1,1", "nan,1,1,1", ""])
+def test_bad_intrinsics_are_named(image: Path, text: str) -> None:
+    if text:
+        with pytest.raises(IntrinsicsError):
+            read_frame(image, text)
+    else:
+        assert read_frame(image, text).intrinsics is None
+
+
+def test_bad_image_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidImageError, match="no image file"):
+        read_frame(tmp_path / "none.png", None)
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(InvalidImageError, match="cannot be read"):
+        read_frame(tmp_path / "text.png", None)
