@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cooper_ros.reasoning import prompts
 from cooper_ros.runtime.spec import ModelSpec
 
 from .configuration import CooperConfig
@@ -27,14 +28,14 @@ OFFICIAL_RUNTIME: dict[str, Any] = {
     },
     # Stage 1 mixed sets of different ranges: a map is relative, whatever the numbers here.
     "depth": {"min_m": 1e-3, "max_m": 10.0, "curve": "linear", "metric": False},
+    # The original wordings of system and reflection text are not distributed here; whoever has
+    # them overrides these (`cooper export --spec`).
     "prompts": {
-        "depth": (
-            "<depth-estimation>Estimate the depth of the image and generate the depth map."
-            "</depth-estimation>"
-        ),
-        "segmentation": (
-            "<segmentation>Segment the objects in the image with different colors.</segmentation>"
-        ),
+        "depth": prompts.OFFICIAL_DEPTH,
+        "segmentation": prompts.OFFICIAL_SEGMENTATION,
+        "system": prompts.OFFICIAL_SYSTEM,
+        "reflection": prompts.OFFICIAL_REFLECTION,
+        "direct": "",
     },
     "loop": {"max_turns": 3, "max_turn_tokens": 2048},
     "perception": {

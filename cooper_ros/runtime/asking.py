@@ -108,6 +108,8 @@ def ask(
     """See `FrameContext.ask`. The question is checked here and now, not at the first event."""
     if mode not in ("interleaved", "maps", "direct"):
         raise ValueError(f"mode must be interleaved, maps or direct, got {mode!r}")
+    if mode == "maps" and context.spec.map_placement != "prefix":
+        raise ValueError("mode maps needs a model whose maps stand before the question")
     query, text = understand(context, question)
     return _events(context, question, query, text, mode, cancel, decoding)
 

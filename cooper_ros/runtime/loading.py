@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from cooper_ros.core.paths import find_model_folder
 from cooper_ros.runtime.backend import Backend
 from cooper_ros.runtime.context import Engine
 from cooper_ros.runtime.folder import MANIFEST, ModelFolder, file_sha256
+from cooper_ros.runtime.spec import ModelSpec
+from cooper_ros.runtime.tokenizer import Tokenizer
 
 ENTRY_POINTS = "cooper_ros.backends"
 """Entry point group by which other packages add a backend: name -> callable(folder path)."""
@@ -46,9 +49,21 @@ def open_engine(
     """
     path = find_model_folder(model)
     folder = ModelFolder.open(path)
-    engine = Engine(_backend(folder, backend, threads), folder.spec, folder.tokenizer())
+    tokenizer = folder.tokenizer()
+    spec = known_tokens_only(folder.spec, tokenizer)
+    engine = Engine(_backend(folder, backend, threads), spec, tokenizer)
     model_id = f"{folder.name}@{file_sha256(path / MANIFEST)[:12]}"
     return LoadedModel(engine, folder, model_id)
+
+
+def known_tokens_only(spec: ModelSpec, tokenizer: Tokenizer) -> ModelSpec:
+    """The spec with a `vocab_limit` that excludes ids without a token.
+
+    Embedding tables are often padded; an id behind the tokenizer's last has no text. (COOPER cuts
+    its logits at 151665: that is the number of tokens of its tokenizer.)
+    """
+    limit = min(spec.vocab_limit or spec.vocab_size, tokenizer.vocab_size)
+    return dataclasses.replace(spec, vocab_limit=limit)
 
 
 def _backend(folder: ModelFolder, name: str, threads: int | None) -> Backend:
