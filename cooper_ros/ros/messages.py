@@ -18,6 +18,7 @@ from cooper_ros import msg as interfaces
 from cooper_ros.core import types
 
 NANOSECONDS = 1_000_000_000
+COUNT_UNIT = "1"
 
 
 def to_time(stamp_ns: int) -> Time:
@@ -169,7 +170,7 @@ def to_answer(
         status=int(answer.status),
         text=answer.text,
         value=float(answer.value),
-        unit=answer.unit,
+        unit=answer.unit or _count_unit(answer.kind),
         measured=float(answer.measured),
         agree=bool(answer.agree),
         low=float(answer.low),
@@ -183,6 +184,11 @@ def to_answer(
         model_id=answer.model_id,
         message=answer.message,
     )
+
+
+def _count_unit(kind: types.Kind) -> str:
+    """Numbers without a unit say so on the wire; "" there means that no number was asked for."""
+    return COUNT_UNIT if kind in (types.Kind.COUNT, types.Kind.BOOLEAN) else ""
 
 
 def from_object(message: interfaces.ObjectReference) -> types.ObjectReference:
@@ -216,7 +222,7 @@ def from_answer(message: interfaces.SpatialAnswer) -> types.SpatialAnswer:
         status=types.Status(message.status),
         text=message.text,
         value=float(message.value),
-        unit=message.unit,
+        unit="" if message.unit == COUNT_UNIT else message.unit,
         measured=float(message.measured),
         agree=bool(message.agree),
         low=float(message.low),

@@ -106,6 +106,9 @@ def test_an_answer_survives_the_way_over_the_wire() -> None:
     assert messages.from_answer(message) == answer
     assert (message.image_age.sec, message.image_age.nanosec) == (0, 500_000_000)
     assert not messages.to_answer(answer).trace, "the trace goes out on request only"
+    count = types.SpatialAnswer("how many mugs are there ?", types.Kind.COUNT, Status.OK)
+    assert messages.to_answer(count).unit == "1"
+    assert messages.from_answer(messages.to_answer(count)).unit == ""
 
 
 def test_unknown_numbers_are_nan_on_the_wire() -> None:
