@@ -19,6 +19,7 @@ from cooper_ros.core import types
 
 NANOSECONDS = 1_000_000_000
 COUNT_UNIT = "1"
+COUNTED = (types.Kind.COUNT, types.Kind.BOOLEAN, types.Kind.CHOICE)
 
 
 def to_time(stamp_ns: int) -> Time:
@@ -188,7 +189,7 @@ def to_answer(
 
 def _count_unit(kind: types.Kind) -> str:
     """Numbers without a unit say so on the wire; "" there means that no number was asked for."""
-    return COUNT_UNIT if kind in (types.Kind.COUNT, types.Kind.BOOLEAN) else ""
+    return COUNT_UNIT if kind in COUNTED else ""
 
 
 def from_object(message: interfaces.ObjectReference) -> types.ObjectReference:
