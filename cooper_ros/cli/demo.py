@@ -135,8 +135,18 @@ class _Demo:
 
     def _first_view(self, examiner: Examiner, client: Any) -> Observed:
         """The first image with everything that was made of it."""
+        from cooper_ros.core.types import Status
         from cooper_ros.ros.examiner import SEEN
 
+        deadline = time.monotonic() + self._args.patience
+        while not client.wait_until_active(timeout_s=2.0):
+            self._alive()
+            # The node starts by itself; one that replies and is not active could not.
+            reply = client.ask("is there a door ?", timeout_s=1.0)
+            if reply.status is Status.ERROR:
+                raise DemoError(reply.message)
+            if time.monotonic() > deadline:
+                raise DemoError(f"the node was not ready within {self._args.patience:g} s")
         seen = examiner.wait_for(
             lambda: examiner.newest(*SEEN), self._args.patience, self._alive
         )
