@@ -94,7 +94,8 @@ def _check_picture(path: Path) -> None:
 
 def test_a_demo_that_cannot_run_fails_with_the_reason(tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "cooper_ros.cli", "demo", "--model", str(tmp_path), "--json", "--domain", os.environ["ROS_DOMAIN_ID"]],
+        [sys.executable, "-m", "cooper_ros.cli", "demo", "--model", str(tmp_path), "--json",
+         "--domain", os.environ["ROS_DOMAIN_ID"]],
         capture_output=True, text=True, timeout=WAIT_S, cwd=tmp_path,
     )  # fmt: skip
     assert run.returncode == 1
