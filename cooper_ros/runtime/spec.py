@@ -85,7 +85,7 @@ class Prompts:
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Limits of reasoning: turns, tokens per turn, and tokens of the one turn of a direct answer."""
+    """Limits: turns, tokens per turn, and tokens of the single turn of a direct answer."""
 
     max_turns: int = 3
     max_turn_tokens: int = 2048
