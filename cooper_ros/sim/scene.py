@@ -14,7 +14,7 @@ from cooper_ros.sim.assets import AssetSet, assets_for
 from cooper_ros.sim.layout import Decorator
 from cooper_ros.sim.render import Geometry, Pose, Renderer
 from cooper_ros.sim.rooms import Room
-from cooper_ros.sim.world import World
+from cooper_ros.sim.world import SHADOW_SIZE, World
 
 SPLITS = ("train", "val", "test")
 RENDER_SIZE = (384, 288)
@@ -52,12 +52,13 @@ class Scene:
         split: str,
         assets: AssetSet | None = None,
         size: tuple[int, int] = RENDER_SIZE,
+        shadow_size: int = SHADOW_SIZE,
     ) -> None:
         self.seed, self.split = seed, split
         self.assets = assets or assets_for(split)
         self.size = size
         self.room: Room = Decorator(scene_rng(seed, split, "room"), split, self.assets).room()
-        self.world = World(self.room, scene_rng(seed, split, "light"), size)
+        self.world = World(self.room, scene_rng(seed, split, "light"), size, shadow_size)
 
     def views(self, renderer: Renderer, count: int) -> Iterator[tuple[Pose, Geometry]]:
         """Up to `count` views worth keeping; the renderer holds the view while it is consumed."""

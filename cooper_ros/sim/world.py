@@ -11,6 +11,8 @@ from cooper_ros.sim.rooms import Placement, Room
 
 NEAR_M, FAR_M = 0.03, 20.0
 MAX_INSTANCES = 250
+SHADOW_SIZE = 1024
+"""Side of the shadow map in pixels; part of how training pictures look."""
 
 
 class World:
@@ -20,14 +22,20 @@ class World:
     `body_instance` u8[nbody] instance numbers (0 for floor, wall and ceiling).
     """
 
-    def __init__(self, room: Room, rng: np.random.Generator, offscreen: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        room: Room,
+        rng: np.random.Generator,
+        offscreen: tuple[int, int],
+        shadow_size: int = SHADOW_SIZE,
+    ) -> None:
         self._spec = mujoco.MjSpec()
         self._spec.compiler.balanceinertia = True  # flat bodies have no proper inertia
         self._rng = rng
         self._meshes: dict[int, str] = {}
         self._materials: dict[tuple, str] = {}
         self._keep: list[Part] = []
-        self._quality(offscreen)
+        self._quality(offscreen, shadow_size)
         placements = [*room.stuff, *room.objects][:MAX_INSTANCES]
         classes, instances = [0], [0]
         for number, placement in enumerate(placements):
@@ -40,7 +48,7 @@ class World:
         self.body_class = np.array(classes, np.uint8)
         self.body_instance = np.array(instances, np.uint8)
 
-    def _quality(self, offscreen: tuple[int, int]) -> None:
+    def _quality(self, offscreen: tuple[int, int], shadow_size: int) -> None:
         spec, rng = self._spec, self._rng
         visual = spec.visual
         visual.headlight.ambient = [rng.uniform(0.24, 0.42)] * 3
@@ -49,7 +57,7 @@ class World:
         visual.map.znear, visual.map.zfar = NEAR_M, FAR_M
         spec.stat.extent = 1.0
         spec.stat.center = [0, 0, 1.0]
-        visual.quality.shadowsize = 1024
+        visual.quality.shadowsize = shadow_size
         visual.quality.offsamples = 0
         visual.global_.offwidth, visual.global_.offheight = offscreen
 
