@@ -10,18 +10,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 POLL_S = 0.1
 """How often the spinning thread looks for a signal [s]: python runs handlers between waits only."""
 
+WRONG_USE = 2
 FAREWELL_S = 0.5
 """Time to send the replies of calls that were cancelled by the stop [s]."""
 
 
 def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
-    """Spin the node until SIGINT, SIGTERM or a ROS shutdown; returns the exit code.
+    """Spin the node until SIGINT, SIGTERM or a ROS shutdown; returns the exit code: 0 after a
+    stop, 2 for a parameter or name on the command line that the node does not take.
 
     Our own signal handlers instead of rclpy's: those close the context at once, and the replies to
     waiting clients could not be sent any more. Under `ros2 launch` ctrl-C arrives twice, from the
@@ -44,6 +47,9 @@ def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
         node = make_node()
         executor.add_node(node)
         _spin(executor, stop)
+    except (ParameterException, NameValidationException) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return WRONG_USE
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from harness import Bench, Process, room_image, room_info
+from harness import WAIT_S, Bench, Process, room_image, room_info
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -154,6 +154,19 @@ def test_transitions_take_and_give_back(sleeping: Remote) -> None:
         )
         sleeping.ask()
         assert not late
+
+
+@pytest.mark.parametrize(
+    ("argument", "reason"), [("queue_size:=0", "Min: 1"), ("image_transport:=theora", "compressed")]
+)
+def test_a_bad_parameter_at_start_is_explained(
+    ros: None, tmp_path: Path, argument: str, reason: str
+) -> None:
+    process = Process("cooper_ros.ros.node", "--ros-args", "-p", argument, log=tmp_path / "n.log")
+    assert process.popen.wait(WAIT_S) == 2
+    name = argument.split(":=")[0]
+    assert name in process.log and reason in process.log and "Traceback" not in process.log
+    process.stop()
 
 
 def test_ctrl_c_in_the_middle_of_work(ros: None, bench: Bench, tmp_path: Path) -> None:
