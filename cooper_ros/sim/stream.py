@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.classes import CLASS_NAMES
+from cooper_ros.core.errors import CooperError
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.sim import camera, photo, truth
 from cooper_ros.sim.questions import CLEAR_FRACTION_NEAR
@@ -157,7 +158,7 @@ class SimCamera:
             if best is None or score > best[0]:
                 best = (score, pose, float(np.median(view.depth)))
         if best is None:
-            raise ValueError(f"scene {self.scene.seed} has no view worth showing: another seed")
+            raise CooperError(f"scene {self.scene.seed} has no view worth showing: another seed")
         return best[1], best[2]
 
     def _pose_at(self, seconds: float) -> Pose:
