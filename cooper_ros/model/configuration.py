@@ -22,8 +22,8 @@ class CooperConfig(PretrainedConfig):
             two experts of these dimensions (understanding and generation).
         vision: vision tower. ``type`` is one of :data:`VISION_TYPES`. ``siglip_navit`` takes
             ``hidden_size, intermediate_size, num_attention_heads, num_layers`` (layers really used),
-            ``patch_size``; ``efficientnet_lite`` takes ``patch_size`` (16) and ``hidden_size`` (its
-            feature width).
+            ``patch_size``; ``efficientnet_lite`` takes the same, its layers sit on frozen convolutional
+            features and its patches are 16 pixels.
         autoencoder: ``ch, ch_mult, num_res_blocks, z_channels, scale_factor, shift_factor,
             norm_num_groups, in_channels, mid_attention``.
         max_patches_per_side: side of the square position table of vision tokens.

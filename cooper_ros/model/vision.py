@@ -6,8 +6,6 @@ position ids ``[N]`` (row * max_patches_per_side + column), and return ``[B, N, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,21 +31,35 @@ class SiglipEmbeddings(nn.Module):
         self.position_embedding = nn.Embedding(positions, hidden)
 
 
+def siglip_encoder(config: CooperConfig) -> SiglipEncoder:
+    """SigLIP encoder layers of ``config.vision``'s dimensions (tanh-GELU, LayerNorm eps 1e-6)."""
+    v = config.vision
+    siglip = SiglipVisionConfig(
+        hidden_size=v['hidden_size'], intermediate_size=v['intermediate_size'],
+        num_hidden_layers=v['num_layers'], num_attention_heads=v['num_attention_heads'],
+        patch_size=v['patch_size'], hidden_act='gelu_pytorch_tanh', layer_norm_eps=1e-6,
+        attention_dropout=0.0)
+    siglip._attn_implementation = 'eager'
+    return SiglipEncoder(siglip)
+
+
+def run_encoder(encoder: SiglipEncoder, x: Tensor) -> Tensor:
+    """All layers, full attention inside each picture of the batch."""
+    for layer in encoder.layers:
+        out = layer(x, None)
+        x = out[0] if isinstance(out, tuple) else out
+    return x
+
+
 class SiglipTransformer(nn.Module):
     """The SigLIP encoder stack with the official parameter names."""
 
     def __init__(self, config: CooperConfig) -> None:
         super().__init__()
         v = config.vision
-        siglip = SiglipVisionConfig(
-            hidden_size=v['hidden_size'], intermediate_size=v['intermediate_size'],
-            num_hidden_layers=v['num_layers'], num_attention_heads=v['num_attention_heads'],
-            patch_size=v['patch_size'], hidden_act='gelu_pytorch_tanh', layer_norm_eps=1e-6,
-            attention_dropout=0.0)
-        siglip._attn_implementation = 'eager'
         self.embeddings = SiglipEmbeddings(
             v['hidden_size'], v['patch_size'], config.max_patches_per_side**2)
-        self.encoder = SiglipEncoder(siglip)
+        self.encoder = siglip_encoder(config)
         self.post_layernorm = nn.LayerNorm(v['hidden_size'], eps=1e-6)
 
 
@@ -63,10 +75,7 @@ class SiglipNaViT(nn.Module):
         m = self.vision_model
         x = m.embeddings.patch_embedding(patchify(image, self.patch_size))
         x = x + m.embeddings.position_embedding(position_ids)
-        for layer in m.encoder.layers:
-            out = layer(x, None)
-            x = out[0] if isinstance(out, tuple) else out
-        return m.post_layernorm(x)
+        return m.post_layernorm(run_encoder(m.encoder, x))
 
 
 # EfficientNet-Lite0 (Tan and Le 2019; the "lite" variant has no squeeze-excitation and uses ReLU6):
@@ -103,18 +112,23 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
+LITE0_WIDTH = 848  # 112 + 192 + 4 * 40 + 16 * 24
+
+
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite0 features gathered per 16-px patch.
+    """EfficientNet-Lite0 features gathered per 16-px patch, then SigLIP encoder layers over the patches.
 
     One vector per patch: stride 16 (112), stride 32 repeated (192), and the stride 8 and stride 4 maps
-    folded into the patch (160 + 384), so that position inside the patch is not lost: 848 channels.
+    folded into the patch (160 + 384), so that position inside the patch is not lost. The convolutions are
+    meant to stay frozen; the layers on top are trained.
     """
 
     def __init__(self, config: CooperConfig) -> None:
         super().__init__()
-        self.patch_size = int(config.vision['patch_size'])
-        if self.patch_size != 16 or config.vision['hidden_size'] != 848:
-            raise ValueError('efficientnet_lite needs patch_size 16 and hidden_size 848')
+        v = config.vision
+        self.patch_size = int(v['patch_size'])
+        if self.patch_size != 16:
+            raise ValueError(f'efficientnet_lite needs patch_size 16, got {self.patch_size}')
         self.stem = nn.Conv2d(3, 32, 3, 2)
         blocks: list[nn.Module] = []
         channels = 32
@@ -123,9 +137,13 @@ class EfficientNetLite(nn.Module):
                 blocks.append(InvertedResidual(channels, out, expand, kernel, stride if i == 0 else 1))
                 channels = out
         self.blocks = nn.ModuleList(blocks)
+        self.patch_embedding = nn.Linear(LITE0_WIDTH, v['hidden_size'])
+        self.position_embedding = nn.Embedding(config.max_patches_per_side**2, v['hidden_size'])
+        self.encoder = siglip_encoder(config)
+        self.post_layernorm = nn.LayerNorm(v['hidden_size'], eps=1e-6)
 
-    def features(self, image: Tensor) -> Sequence[Tensor]:
-        """Feature maps at strides 4, 8, 16, 32 (the last rounded up on odd grids)."""
+    def features(self, image: Tensor) -> Tensor:
+        """Normalised convolutional features ``[B, N, 848]`` of the frozen part."""
         x = F.relu6(self.stem(_pad_same(image, 3)))
         taps = []
         for i, block in enumerate(self.blocks):
@@ -134,16 +152,20 @@ class EfficientNetLite(nn.Module):
             x = block(x)
             if i in LITE0_TAPS:
                 taps.append(x)
-        return taps
-
-    def forward(self, image: Tensor, position_ids: Tensor) -> Tensor:
-        f4, f8, f16, f32 = self.features(image)
+        f4, f8, f16, f32 = taps
         h, w = image.shape[-2] // 16, image.shape[-1] // 16
         coarse = f32.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w]
         x = torch.cat([f16, coarse, F.pixel_unshuffle(f8, 2), F.pixel_unshuffle(f4, 4)], 1)
-        # Normalised per patch, as SigLIP's post_layernorm does: raw ImageNet features are several times
-        # larger than the position table and would drown it.
+        # Raw ImageNet features are several times larger than the position table and would drown it.
         return F.layer_norm(x.flatten(2).transpose(1, 2), x.shape[1:2])
+
+    def encode(self, features: Tensor, position_ids: Tensor) -> Tensor:
+        """Trained part: features ``[B, N, 848]`` to tower output ``[B, N, hidden]``."""
+        x = self.patch_embedding(features) + self.position_embedding(position_ids)
+        return self.post_layernorm(run_encoder(self.encoder, x))
+
+    def forward(self, image: Tensor, position_ids: Tensor) -> Tensor:
+        return self.encode(self.features(image), position_ids)
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Fold the batch norms of the package's checkpoint (eps 1e-3) into the convolutions."""

@@ -10,7 +10,6 @@ from cooper_ros.model.modeling import CooperModel
 
 from .frames import FrameStore, sample_batch
 from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
-from .setup import freeze
 
 
 class AutoencoderStage:
@@ -93,4 +92,3 @@ class AutoencoderStage:
         z = torch.cat(values)
         auto.shift, auto.scale = round(float(z.mean()), 5), round(1 / float(z.std()), 5)
         self.model.config.autoencoder.update(shift_factor=auto.shift, scale_factor=auto.scale)
-        freeze(self.model, 'vit_model', 'autoencoder')

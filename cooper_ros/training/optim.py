@@ -54,7 +54,7 @@ class Muon(torch.optim.Optimizer):
                     p.add_(u.reshape(p.shape), alpha=-group['lr'] * scale)
 
 
-ADAM_ONLY = ('embed_tokens', 'lm_head', 'llm2vae', 'ray_embed', 'time_embedder', 'conv_out')
+ADAM_ONLY = ('position_embedding', 'embed_tokens', 'lm_head', 'llm2vae', 'ray_embed', 'time_embedder', 'conv_out')
 
 
 class Optimizers:

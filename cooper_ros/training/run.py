@@ -109,7 +109,7 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
         if model.config.vision['type'] == 'efficientnet_lite':
             load_imagenet_tower(model)
     model.vit_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    frozen = ['vit_model'] if model.config.vision['type'] == 'efficientnet_lite' else []
+    frozen = ['vit_model.stem', 'vit_model.blocks']  # ImageNet convolutions, where the tower has them
     # Stage 1 also trains the autoencoder's decoder, on the latents it will really get; the encoder stays,
     # so that latents keep their meaning.
     frozen.append('autoencoder.vae.encoder' if o.stage == 'amg' else 'autoencoder')

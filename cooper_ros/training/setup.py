@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cooper_ros.core.classes import CLASS_NAMES, STUFF
 from cooper_ros.core.codecs import sphere_palette
 from cooper_ros.model.configuration import CooperConfig
-from cooper_ros.model.modeling import CooperModel
+from cooper_ros.model.modeling import CooperModel, sincos_table
 from cooper_ros.model.mot import GEN
 
 SHARP = 1.5  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
@@ -69,6 +69,11 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
     model.time_embedder.mlp[2].weight.mul_(0.1)
     if model.ray_embed is not None:
         model.ray_embed.weight.mul_(0.5)
+    if model.config.vision['type'] == 'efficientnet_lite':
+        side = model.config.max_patches_per_side
+        table = sincos_table(model.config.vision['hidden_size'], side, model.config.position_period,
+                             model.config.position_frequency)
+        model.vit_model.position_embedding.weight.copy_(table)  # type: ignore[union-attr]
     model.llm2vae.weight.zero_()
     model.llm2vae.bias.zero_()
     model.language_model.lm_head.weight.mul_(0.5)

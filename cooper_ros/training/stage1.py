@@ -12,6 +12,7 @@ from cooper_ros.model.autoencoder import pack_latents, unpack_latents
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.model.mot import rope_tables
 from cooper_ros.model.packing import MASKED
+from cooper_ros.model.vision import EfficientNetLite
 
 from .frames import FrameBatch, FrameStore, resize, sample_batch
 from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
@@ -50,17 +51,21 @@ class FramePasses:
         cos, sin = rope_tables(positions, self.model.config.head_dim, self.model.config.rope_theta)
         return cos[None], sin[None]
 
-    def features(self, rgb: Tensor) -> Tensor:
-        """Frozen tower features ``[B, N, F]``."""
-        with torch.no_grad():
-            return self.model.vit_model(rgb.contiguous(memory_format=torch.channels_last), None)
+    def features(self, rgb: Tensor, ids: Tensor) -> Tensor:
+        """Tower output ``[B, N, F]``; the convolutional part, where there is one, is frozen."""
+        tower = self.model.vit_model
+        if isinstance(tower, EfficientNetLite):
+            with torch.no_grad():
+                frozen = tower.features(rgb.contiguous(memory_format=torch.channels_last))
+            return tower.encode(frozen, ids)
+        return tower(rgb, ids)
 
     def see(self, b: FrameBatch, features: Tensor | None = None) -> Cache:
         """Prefix: the picture between its markers, position 0. Cache ``[L, B, G, N+2, E]``."""
         rows, columns = b.rgb.shape[-2] // self.patch, b.rgb.shape[-1] // self.patch
         ids = grid_ids(rows, columns, self.model.config.max_patches_per_side)
         if features is None:
-            features = self.features(b.rgb)
+            features = self.features(b.rgb, ids)
         x = self.model.vision_tokens(b.rgb, ids, b.rays(self.patch), features)
         m = self.model.embed(self.prompts.markers).expand(len(x), -1, -1).to(x.dtype)
         und = torch.cat([m[:, :1], x, m[:, 1:]], 1)
@@ -157,7 +162,7 @@ class MapStage:
         implied = x - t[:, None, None] * velocity
         e_latent = (implied - data).abs().flatten(1).mean(1)
         half = len(b.rgb)
-        total = e_latent[:half].mean() + 0.6 * e_latent[half:].mean()
+        total = 0.5 * e_latent[:half].mean() + 0.3 * e_latent[half:].mean()
         figures = {'latent_depth': float(e_latent[:half].detach().mean()),
                    'latent_class': float(e_latent[half:].detach().mean())}
         take = max(1, int(self.decoded * half))

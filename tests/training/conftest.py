@@ -49,6 +49,7 @@ def tiny_config(tmp_path_factory) -> Path:
     data = json.loads((CONFIGS / 'nano.json').read_text())
     data.update(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
                 intermediate_size=96)
+    data['vision'].update(hidden_size=32, intermediate_size=48, num_attention_heads=2, num_layers=1)
     data['autoencoder'].update(ch=8, z_channels=8, norm_num_groups=4)
     data['runtime']['vision_resize'].update(max_side=64, min_side=32)
     data['runtime']['map_resize'].update(max_side=32, min_side=16)

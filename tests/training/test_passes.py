@@ -24,7 +24,8 @@ def passes():
         vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, intermediate_size=48, rope_theta=1e4, position_period=100.0,
         ray_channels=5, max_patches_per_side=8, max_latent_size=8,
-        vision={'type': 'efficientnet_lite', 'hidden_size': 848, 'patch_size': 16},
+        vision={'type': 'efficientnet_lite', 'hidden_size': 24, 'intermediate_size': 32,
+                'num_attention_heads': 2, 'num_layers': 1, 'patch_size': 16},
         autoencoder={'ch': 8, 'ch_mult': [1, 2], 'num_res_blocks': 1, 'z_channels': 4,
                      'scale_factor': 1.0, 'shift_factor': 0.0, 'norm_num_groups': 4,
                      'mid_attention': False},
@@ -49,7 +50,7 @@ def batch():
 def vision(passes, b):
     m = passes.model
     return m.vision_tokens(b.rgb, grid_ids(ROWS, COLUMNS, 8), b.rays(16),
-                           m.vit_model(b.rgb, None))
+                           m.vit_model(b.rgb, grid_ids(ROWS, COLUMNS, 8)))
 
 
 @torch.no_grad()
