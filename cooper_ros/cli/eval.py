@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def _run_sim(args: argparse.Namespace) -> int:
 
     from cooper_ros.evaluation import table
     from cooper_ros.evaluation.figures import plain, summarise
-    from cooper_ros.evaluation.sim import describe, options_of, results
+    from cooper_ros.evaluation.sim import describe, options_of, pictures_folder, results, tasks
+    from cooper_ros.runtime.pipeline import CooperPipeline
 
     options = options_of(
         args.frames,
@@ -85,15 +87,22 @@ def _run_sim(args: argparse.Namespace) -> int:
         processes=args.processes,
         backend=args.backend,
     )
-    found = list(
-        tqdm(results(options), total=options.scenes, unit="scene", disable=args.quiet)
-    )
-    figures = {**describe(options, found), **summarise(found, seed=args.seed)}
+    folder = pictures_folder()
+    CooperPipeline.open(args.model, args.backend)  # a wrong name is said before minutes of work
+
+    def progress(items: Iterable[Any], what: str) -> list[Any]:
+        bar = tqdm(items, what, options.scenes, unit="scene", disable=args.quiet)
+        return list(bar)
+
+    chosen = progress(tasks(options, folder), "pictures")
+    found = progress(results(options, chosen), "model")
+    figures = {**describe(options, found, folder), **summarise(found, seed=args.seed)}
     print(table.summary(figures))
     if args.report:
         from cooper_ros.evaluation.report import write_report
 
-        print(f"report: {write_report(args.report, figures, found, options, args.log)}")
+        written = write_report(args.report, figures, found, options, folder, args.log)
+        print(f"report: {written}")
     if args.json:
         print(json.dumps(plain(figures)))
     return 0

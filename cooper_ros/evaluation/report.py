@@ -11,7 +11,7 @@ from typing import Any
 from cooper_ros.evaluation import report_charts as charts
 from cooper_ros.evaluation.answers import Scored
 from cooper_ros.evaluation.report_pictures import data_url, strip
-from cooper_ros.evaluation.scenes import cache_directory, read_scene, scene_path
+from cooper_ros.evaluation.scenes import read_scene, scene_path
 from cooper_ros.evaluation.sim import Options
 from cooper_ros.evaluation.table import map_rows, number, question_rows
 from cooper_ros.evaluation.trial import SceneResult
@@ -42,10 +42,14 @@ def write_report(
     figures: Mapping[str, Any],
     found: Sequence[SceneResult],
     options: Options,
+    pictures: Path,
     log: Path | None = None,
 ) -> Path:
-    """Write `report.html` into `folder` and return its path; runs the model again on the shown
-    cases, because pictures are not kept during an evaluation."""
+    """Write `report.html` into `folder` and return its path.
+
+    Runs the model again on the shown cases, whose test pictures lie in `pictures`: generated maps
+    are not kept during an evaluation.
+    """
     parts = [
         _head(figures),
         _table("Maps", *map_rows(figures)),
@@ -58,7 +62,7 @@ def write_report(
     if log is not None:
         curve = charts.curves(charts.read_log(log))
         parts.append(f"<h2>Learning curve</h2>{curve or '<p>Too few evaluations to draw.</p>'}")
-    parts += _cases(found, options)
+    parts += _cases(found, options, pictures)
     folder.mkdir(parents=True, exist_ok=True)
     title = html.escape(f"{figures['model']} in simulation")
     page = (
@@ -126,9 +130,8 @@ def _range_table(bins: Mapping[str, Mapping[str, float]]) -> str:
     return _table("Depth by range", ["true depth", "share of pixels", "AbsRel", "delta1"], rows)
 
 
-def _cases(found: Sequence[SceneResult], options: Options) -> list[str]:
+def _cases(found: Sequence[SceneResult], options: Options, folder: Path) -> list[str]:
     pipeline = CooperPipeline.open(options.model, options.backend)
-    folder = cache_directory()
     parts = []
     columns = ("image", "true depth", "generated depth", "true classes", "generated classes")
     names = "".join(f"<span>{column}</span>" for column in columns)

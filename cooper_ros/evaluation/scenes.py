@@ -10,6 +10,7 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from cooper_ros.core.types import Frame, Intrinsics
 SPLIT = "test"
 SIZE = (640, 480)  # what robot cameras deliver
 SEED_STRIDE = 1_000_000
+KEEP_SECONDS = 7 * 24 * 3600.0
 MAX_EMPTY_SHARE = 4  # scenes tried per scene wanted, at most
 
 
@@ -70,14 +72,18 @@ def world_digest() -> str:
 
 
 def cache_directory() -> Path:
-    """Where test pictures of the present world lie; those of older worlds are removed."""
+    """Where test pictures of the present world lie, named after it.
+
+    Pictures of other worlds are removed when nothing was added to them for a week: they may be in
+    use by a run that began before the world changed.
+    """
     root = paths.user_cache_dir() / "eval"
     current = root / world_digest()
-    if root.is_dir():
-        for other in root.iterdir():
-            if other.is_dir() and other != current:
-                shutil.rmtree(other, ignore_errors=True)
     current.mkdir(parents=True, exist_ok=True)
+    oldest = time.time() - KEEP_SECONDS
+    for other in root.iterdir():
+        if other.is_dir() and other != current and other.stat().st_mtime < oldest:
+            shutil.rmtree(other, ignore_errors=True)
     return current
 
 

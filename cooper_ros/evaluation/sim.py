@@ -19,7 +19,6 @@ from cooper_ros.evaluation.scenes import (
     cache_directory,
     iterate_scenes,
     read_scene,
-    world_digest,
 )
 from cooper_ros.evaluation.trial import Plan, SceneResult, run_scene
 from cooper_ros.runtime.pipeline import CooperPipeline
@@ -49,7 +48,9 @@ class Options:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
+    """One rendered scene, and whether to run the probes on it."""
+
     job: Job
     probe: bool
 
@@ -63,7 +64,7 @@ class _Worker:
         self.baselines = Baselines.load() if BASELINES_FILE.is_file() else None
         self.options = options
 
-    def run(self, task: _Task) -> SceneResult:
+    def run(self, task: Task) -> SceneResult:
         frames = read_scene(task.job.path, task.job.scene)
         return run_scene(
             self.pipeline, frames, self.options.plan, self.baselines, probe=task.probe
@@ -78,31 +79,24 @@ def _start_worker(options: Options) -> None:
     _worker = _Worker(options)
 
 
-def _run_in_worker(task: _Task) -> SceneResult:
+def _run_in_worker(task: Task) -> SceneResult:
     assert _worker is not None
     return _worker.run(task)
 
 
-def results(options: Options, folder: Path | None = None) -> Iterator[SceneResult]:
-    """Run all scenes; yields each one's result, in order.
+def pictures_folder() -> Path:
+    """Where the test pictures are kept. Raises CooperError when the simulator is not installed."""
+    try:
+        return cache_directory()
+    except ModuleNotFoundError as error:
+        raise _no_simulator(error) from error
 
-    `folder` holds the pictures (default: the user's cache); missing ones are rendered first. Raises
-    ModelFolderError when there is no such model, CooperError when the simulator is not installed.
+
+def tasks(options: Options, folder: Path) -> Iterator[Task]:
+    """The scenes to run, in order; renders the pictures that are not in `folder` yet.
+
+    Raises CooperError when the simulator is not installed.
     """
-    tasks = list(_tasks(options, folder or cache_directory()))
-    if options.processes <= 1:
-        worker = _Worker(options)
-        for task in tasks:
-            yield worker.run(task)
-        return
-    # threads of the numeric libraries would fight for the cores that the processes share
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(options.processes, _start_worker, (options,)) as pool:
-        yield from pool.imap(_run_in_worker, tasks)
-
-
-def _tasks(options: Options, folder: Path) -> Iterator[_Task]:
     jobs = iterate_scenes(
         folder,
         options.seed,
@@ -113,11 +107,32 @@ def _tasks(options: Options, folder: Path) -> Iterator[_Task]:
     )
     try:
         for rank, job in enumerate(jobs):
-            yield _Task(job, rank < options.probed)
+            yield Task(job, rank < options.probed)
     except ModuleNotFoundError as error:
-        raise CooperError(
-            f"test scenes need the Python package {error.name!r}: pip install 'cooper_ros[sim]'"
-        ) from error
+        raise _no_simulator(error) from error
+
+
+def results(options: Options, chosen: Sequence[Task]) -> Iterator[SceneResult]:
+    """Run the model on scenes; yields each one's result, in order.
+
+    Raises ModelFolderError when there is no such model.
+    """
+    if options.processes <= 1:
+        worker = _Worker(options)
+        for task in chosen:
+            yield worker.run(task)
+        return
+    # threads of the numeric libraries would fight for the cores that the processes share
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.processes, _start_worker, (options,)) as pool:
+        yield from pool.imap(_run_in_worker, chosen)
+
+
+def _no_simulator(error: ModuleNotFoundError) -> CooperError:
+    return CooperError(
+        f"test scenes need the Python package {error.name!r}: pip install 'cooper_ros[sim]'"
+    )
 
 
 def options_of(frames: int | None, scene_count: int | None, **other: Any) -> Options:
@@ -133,8 +148,8 @@ def options_of(frames: int | None, scene_count: int | None, **other: Any) -> Opt
     return Options(scenes=rooms, views=views, **other)
 
 
-def describe(options: Options, found: Sequence[SceneResult]) -> dict[str, Any]:
-    """What was evaluated: model, split, seed, counts, world."""
+def describe(options: Options, found: Sequence[SceneResult], folder: Path) -> dict[str, Any]:
+    """What was evaluated: model, split, seed, counts, and the world (name of its `folder`)."""
     from cooper_ros.core.paths import find_model_folder
 
     return {
@@ -147,5 +162,5 @@ def describe(options: Options, found: Sequence[SceneResult]) -> dict[str, Any]:
         "mode": options.mode,
         "width": options.size[0],
         "height": options.size[1],
-        "world": world_digest(),
+        "world": folder.name,
     }
