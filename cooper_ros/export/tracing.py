@@ -16,6 +16,7 @@ from onnxscript.optimizer._constant_folding import FoldConstantsPass
 from torch import nn
 
 from cooper_ros.core.errors import CooperError
+from cooper_ros.export.reshapes import simplify_reshapes
 from cooper_ros.runtime.signature import GraphSignature, TensorSpec
 
 # 20 is the newest opset whose attention and normalisations are written as plain operators; the
@@ -86,7 +87,10 @@ def trace_graph(
     for name in weights:
         # Values come later, from the shards; passes must neither read nor fold them.
         model.graph.initializers[name].const_value = None
+    reshapes = {node for node in model.graph if node.op_type == "Reshape"}
     _simplify(model, set(weights))
+    simplify_reshapes(model, reshapes)
+    _remove_unused(model)
     used = model.graph.initializers
     return model, {k: v for k, v in weights.items() if k in used}
 
@@ -122,7 +126,7 @@ def _simplify(model: ir.Model, weights: set[str]) -> None:
         touches = any(v is not None and v.name in weights for v in node.inputs)
         return False if touches else None
 
-    sequence = ir.passes.Sequential(
+    simplify = ir.passes.Sequential(
         passes.InlinePass(),
         FoldConstantsPass(
             shape_inference=True,
@@ -135,11 +139,17 @@ def _simplify(model: ir.Model, weights: set[str]) -> None:
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         passes.IdentityEliminationPass(),
         passes.CommonSubexpressionEliminationPass(),
-        passes.RemoveUnusedNodesPass(),
-        passes.RemoveUnusedOpsetsPass(),
         passes.OutputFixPass(),
         passes.NameFixPass(),
+    )
+    simplify(model)
+
+
+def _remove_unused(model: ir.Model) -> None:
+    remove = ir.passes.Sequential(
+        passes.RemoveUnusedNodesPass(),
+        passes.RemoveUnusedOpsetsPass(),
         # Names of source files and of the machine have no business in a shipped file.
         passes.ClearMetadataAndDocStringPass(),
     )
-    sequence(model)
+    remove(model)

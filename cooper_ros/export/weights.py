@@ -111,32 +111,33 @@ def link_shards(
 ) -> dict[str, StoredTensor]:
     """Use the checkpoint's own files where they already hold a tensor, byte for byte.
 
-    Tensors are found by content, so renamed ones are found as well.  A file is hard-linked where
-    the file system allows it (no copy of a 29 GB checkpoint), else copied.
+    Tensors are found by content, so renamed and reshaped ones (the 1x1 convolutions of the official
+    autoencoder's attention) are found as well.  A file is hard-linked where the file system allows
+    it (no copy of a 29 GB checkpoint), else copied.
 
     Returns:
         byte range of each tensor that was found; tensors that were not are left to the caller.
     """
-    by_content: dict[tuple[tuple[int, ...], ir.DataType, str], tuple[Path, StoredTensor]] = {}
-    wanted_shapes = {(tuple(t.shape), DTYPES[t.dtype][1]) for t in state.values()}
+    by_content: dict[tuple[ir.DataType, str], tuple[Path, StoredTensor]] = {}
+    wanted = {(DTYPES[t.dtype][1], t.nbytes) for t in state.values()}
     for source in sources:
         with source.open("rb") as file:
             for stored in read_index(source).values():
-                if (stored.shape, stored.dtype) not in wanted_shapes:
+                if (stored.dtype, stored.length) not in wanted:
                     continue
                 file.seek(stored.offset)
                 digest = hashlib.sha256(file.read(stored.length)).hexdigest()
-                by_content.setdefault((stored.shape, stored.dtype, digest), (source, stored))
+                by_content.setdefault((stored.dtype, digest), (source, stored))
     found: dict[str, StoredTensor] = {}
     used: dict[Path, str] = {}
     for number, (name, tensor) in enumerate(sorted(state.items()), 1):
-        key = (tuple(tensor.shape), DTYPES[tensor.dtype][1], content_digest(tensor))
+        key = (DTYPES[tensor.dtype][1], content_digest(tensor))
         if key in by_content:
             source, stored = by_content[key]
             if source not in used:
                 used[source] = _link(source, folder)
             found[name] = StoredTensor(
-                used[source], stored.offset, stored.length, stored.dtype, stored.shape
+                used[source], stored.offset, stored.length, stored.dtype, tuple(tensor.shape)
             )
         progress("weights", number, len(state))
     return found
