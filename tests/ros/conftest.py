@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # harness.py, under any import mode
 
 if importlib.util.find_spec("rclpy") is None:  # pragma: no cover - depends on the installation
     collect_ignore_glob = ["test_node*.py", "test_sim*.py"]
