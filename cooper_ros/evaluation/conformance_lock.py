@@ -169,7 +169,7 @@ def run_lock(path: str | Path) -> Report:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lock_tokenizer_files(folder)
-        np.savez(folder / "cases.npz", **arrays)  # type: ignore[arg-type]
+        np.savez(folder / "cases.npz", **arrays)
         (folder / "cases.json").write_bytes(cases)
         ledger = Ledger(folder)
         ledger.after_colour_tolerance = 1e-3
