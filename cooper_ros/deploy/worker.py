@@ -15,8 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-WORKSPACE_BYTES = 1 << 30
-
 
 def build(request: dict[str, Any]) -> dict[str, Any]:
     """Parse an ONNX file and build its engine.
@@ -43,7 +41,6 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     if not parser.parse_from_file(request["onnx"]):
         return {"ok": False, "errors": _parser_errors(parser) or logger.errors}
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     if request["capability"] != "CURRENT":
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, request["capability"]), 0)

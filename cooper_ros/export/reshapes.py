@@ -7,25 +7,19 @@ the input, the constant 0 says so; one remaining unknown is -1.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import onnx_ir as ir
 
 
-def simplify_reshapes(model: ir.Model, trusted: Collection[ir.Node]) -> int:
+def simplify_reshapes(model: ir.Model) -> int:
     """Rewrite what can be; returns the number of rewritten nodes.
-
-    Args:
-        trusted: nodes whose recorded output shapes are right. Those that came from inlined
-            functions (pixel_unshuffle) are not: they carry the shape of the function's result.
 
     No tensor that our graphs reshape is ever empty (an empty past is concatenated first), so -1 is
     never ambiguous.
     """
     count = 0
     for node in model.graph:
-        if node.op_type != "Reshape" or node not in trusted:
+        if node.op_type != "Reshape":
             continue
         shape = _constant_shape(node)
         if shape is None:
@@ -63,8 +57,13 @@ def _constant_shape(node: ir.Node) -> list[int] | None:
             shape.append(int(part.numpy().item()))
         elif isinstance(dimension, int):
             return None
-        elif axis < len(data.shape) and data.shape[axis] == dimension:
+        elif axis < len(data.shape) and _known_equal(data.shape[axis], dimension):
             shape.append(0)
         else:
             shape.append(-1)
     return shape if shape.count(-1) <= 1 else None
+
+
+def _known_equal(first: int | ir.SymbolicDim, second: int | ir.SymbolicDim) -> bool:
+    """Two unknown dimensions compare as equal, which says nothing."""
+    return isinstance(first, ir.SymbolicDim) and first.value is not None and first == second

@@ -87,9 +87,8 @@ def trace_graph(
     for name in weights:
         # Values come later, from the shards; passes must neither read nor fold them.
         model.graph.initializers[name].const_value = None
-    reshapes = {node for node in model.graph if node.op_type == "Reshape"}
     _simplify(model, set(weights))
-    simplify_reshapes(model, reshapes)
+    simplify_reshapes(model)
     _remove_unused(model)
     used = model.graph.initializers
     return model, {k: v for k, v in weights.items() if k in used}
