@@ -139,8 +139,8 @@ class Engine:
             {'step': self.step, 'seconds': self.seconds, 'samples': self.samples,
              'ema_count': self.ema.count, 'seed': self.seed}))
         model: Any = self.stage.model
-        state = dict(model.state_dict())
-        state.update({n: t for n, t in self.ema.tensors.items()})
+        state = {**model.state_dict(), **self.ema.tensors}
+        state = {n: t for n, t in state.items() if not n.startswith('aux_')}  # training only
         save_model(model, self.folder / 'model', torch.float32, tensors=state)
 
     def log(self, kind: str, figures: dict[str, float]) -> None:

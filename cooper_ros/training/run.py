@@ -129,7 +129,8 @@ def build_stage(o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank:
         size = parse_sizes(o.sizes, o.batch)[0][1:3]
         return AutoencoderStage(model, store, val, codecs, o.batch or 32, size)
     passes = FramePasses(model, prompted(model.config, tokenizer))
-    maps = MapStage(passes, store, val, codecs, parse_sizes(o.sizes, o.batch))
+    maps = MapStage(passes, store, val, codecs, parse_sizes(o.sizes, o.batch),
+                    auxiliary=o.stage == 'amg')
     if o.stage == 'amg':
         return maps
     if o.stage == 'sft':

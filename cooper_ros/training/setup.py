@@ -65,7 +65,6 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
             getattr(a, 'q_proj' + suffix).weight.copy_(query)
             getattr(a, 'q_norm' + suffix).weight.fill_(SHARP)
     # What all tokens share must not outweigh where they are: then a query finds its own cell first.
-    model.connector.fc2.weight.mul_(0.5)
     model.time_embedder.mlp[2].weight.mul_(0.1)
     if model.ray_embed is not None:
         model.ray_embed.weight.mul_(0.5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cooper_ros.model.autoencoder import pack_latents, unpack_latents
 from cooper_ros.model.modeling import CooperModel
@@ -46,6 +46,7 @@ class FramePasses:
             raise ValueError('depth and segmentation prompt must have equal length')
         self.model, self.prompts = model, prompts
         self.patch = int(model.config.vision['patch_size'])
+        self.seen: Tensor | None = None
 
     def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = rope_tables(positions, self.model.config.head_dim, self.model.config.rope_theta)
@@ -70,7 +71,8 @@ class FramePasses:
         m = self.model.embed(self.prompts.markers).expand(len(x), -1, -1).to(x.dtype)
         und = torch.cat([m[:, :1], x, m[:, 1:]], 1)
         cos, sin = self._rope(torch.zeros(und.shape[1]))
-        _, _, k, v = self.model.language_model.model(und, None, cos, sin, torch.zeros(1))
+        hidden, _, k, v = self.model.language_model.model(und, None, cos, sin, torch.zeros(1))
+        self.seen = None if hidden is None else hidden[:, 1:-1]  # vision states, for the auxiliary loss
         return k, v
 
     def draw(self, cache: Cache, rows: int, columns: int, x: Tensor, time: Tensor) -> Tensor:
@@ -124,10 +126,18 @@ class MapStage:
 
     def __init__(self, passes: FramePasses, store: FrameStore, val: FrameStore, codecs: MapCodecs,
                  sizes: list[tuple[float, int, int, int]], decoded: float = 0.5,
-                 noisy: float = 0.2) -> None:
+                 noisy: float = 0.1, auxiliary: bool = True) -> None:
         self.passes, self.model = passes, passes.model
         self.store, self.val, self.codecs, self.sizes = store, val, codecs, sizes
         self.decoded, self.noisy = decoded, noisy
+        # Training only: a linear read-out of both maps from the understanding states of the picture's own
+        # cells. Without it the picture's features learn through four layers of attention of another
+        # expert, and slowly. It is not part of the model and is not saved with it.
+        self.auxiliary: nn.Module | None = None
+        if auxiliary:
+            self.model.aux_maps = nn.Linear(
+                self.model.config.hidden_size, 2 * self.model.config.latent_token_size)
+            self.auxiliary = self.model.aux_maps
         frequency = torch.bincount(
             torch.cat([c[::7].flatten() for c in store.parts['classes']]).long(),
             minlength=len(codecs.colours)).float()
@@ -163,6 +173,11 @@ class MapStage:
         e_latent = (implied - data).abs().flatten(1).mean(1)
         half = len(b.rgb)
         total = 0.5 * e_latent[:half].mean() + 0.3 * e_latent[half:].mean()
+        seen = self.passes.seen
+        if self.auxiliary is not None and seen is not None and seen.shape[1] == data.shape[1]:
+            guess = torch.cat(self.auxiliary(seen).float().chunk(2, -1))
+            e_aux = (guess - data).abs().flatten(1).mean(1)
+            total = total + e_aux[:half].mean() + 0.6 * e_aux[half:].mean()
         figures = {'latent_depth': float(e_latent[:half].detach().mean()),
                    'latent_class': float(e_latent[half:].detach().mean())}
         take = max(1, int(self.decoded * half))
