@@ -55,13 +55,14 @@ def _table(figures: dict[str, Any]) -> str:
 
     head = f"{figures['model']}, {figures['backend']}, {figures['threads']} threads"
     beside = ", simulated camera beside" if figures["beside_camera"] else ""
+    columns = ("median_ms", "p90_ms", "hz", "processor_ms")
     rows = [
-        [text, *(number(figures[key][name], 1) for name in ("median_ms", "p90_ms", "hz"))]
+        [text, *(number(figures[key][name], 1) for name in columns)]
         for key, text in ROWS.items()
     ]
     parts = [
         f"{head}\n{figures['machine']}, {figures['width']}x{figures['height']} input{beside}",
-        align(["", "median ms", "p90 ms", "per second"], rows),
+        align(["", "median ms", "p90 ms", "per second", "processor ms"], rows),
         f"peak memory {figures['peak_memory_mb']:.0f} MB",
     ]
     for name, found in figures.get("peers", {}).items():

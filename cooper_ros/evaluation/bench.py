@@ -6,7 +6,6 @@ import contextlib
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from cooper_ros.core.errors import CooperError
 from cooper_ros.core.types import Frame, Intrinsics
 from cooper_ros.evaluation.peers import OURS, USUAL, Peer, time_peer
-from cooper_ros.evaluation.timing import Timing, measure
+from cooper_ros.evaluation.timing import measure
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.pipeline import CooperPipeline
 
 SIZE = (640, 480)
 QUESTIONS = ("how far is the table ?", "how far is the chair ?", "how many chairs are there ?")
-CAMERA_WARM_UP_S = 5.0
+CAMERA_COMMAND = "from cooper_ros.ros.sim_camera import main; main()"
+CAMERA_WARM_UP_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def time_pipeline(pipeline: CooperPipeline, frames: Sequence[Frame]) -> dict[str
     # No warm-up below: a context keeps what it made, so a second call would time nothing.
     seen = measure([partial(_see, pipeline, frame, contexts) for frame in frames], warm_up=0)
     made = measure([context.perceive for context in contexts], warm_up=0)
-    whole = Timing(tuple(a + b for a, b in zip(seen.seconds, made.seconds, strict=True)))
-    figures = {"see": seen, "maps": made, "perceive": whole}
+    figures = {"see": seen, "maps": made, "perceive": seen + made}
     modes = {"answer": "interleaved", "answer_again": "maps", "answer_direct": "direct"}
     for offset, (name, mode) in enumerate(modes.items()):
         calls = [
@@ -120,12 +120,16 @@ def camera_beside(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    command = [sys.executable, "-c", "from cooper_ros.ros.sim_camera import main; main()"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CAMERA_COMMAND],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        time.sleep(CAMERA_WARM_UP_S)  # it renders its world before the first picture
-        if process.poll() is not None:
-            raise RuntimeError(
+        # It builds its world first; ending is the only thing it could say meanwhile.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(CAMERA_WARM_UP_S)
+            raise CooperError(
                 f"the simulated camera ended with exit code {process.returncode}: "
                 "run `cooper_sim_camera` by hand to see why"
             )
