@@ -19,7 +19,7 @@ import torch
 
 from cooper_ros.evaluation.conformance import Ledger, Report, Verdict, report
 from cooper_ros.evaluation.conformance_lock_inputs import question_texts, smooth_picture
-from cooper_ros.evaluation.conformance_run import check_engine
+from cooper_ros.evaluation.conformance_run import check_engine, run_exported
 from cooper_ros.evaluation.conformance_runtime import conformance_spec
 from cooper_ros.evaluation.conformance_torch import check_internals, check_training
 from cooper_ros.model.backend import TorchBackend
@@ -161,8 +161,11 @@ def write_lock(path: str | Path) -> int:
     return Path(path).stat().st_size
 
 
-def run_lock(path: str | Path) -> Report:
-    """Rebuild the seeded model and compare every stored entry."""
+def run_lock(path: str | Path, exported: str | Path | None = None) -> Report:
+    """Rebuild the seeded model and compare every stored entry.
+
+    With a folder of `export_lock`, compare what its graphs and the host code can answer, at 1e-3.
+    """
     with np.load(path) as stored:
         arrays = {name: stored[name] for name in stored.files}
     cases = arrays.pop("cases.json").tobytes()
@@ -171,10 +174,23 @@ def run_lock(path: str | Path) -> Report:
         lock_tokenizer_files(folder)
         np.savez(folder / "cases.npz", **arrays)
         (folder / "cases.json").write_bytes(cases)
+        if exported is not None:
+            return run_exported(folder, exported)
         ledger = Ledger(folder)
         ledger.after_colour_tolerance = 1e-3
         _check(ledger, Tokenizer.from_qwen2(folder))
     return report(ledger, "torch, seeded weights")
+
+
+def export_lock(out: str | Path) -> None:
+    """Write the seeded model as a model folder, in float32."""
+    from cooper_ros.export.exporter import ExportOptions, export_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        lock_tokenizer_files(Path(folder))
+        tokenizer = Tokenizer.from_qwen2(folder)
+    model = seeded_model(CooperConfig(**CONFIG))
+    export_model(model, tokenizer, out, ExportOptions(name="lock", dtype="float32"))
 
 
 def _check(ledger: Ledger, tokenizer: Tokenizer) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cooper_ros.core.errors import CooperError
-from cooper_ros.evaluation.conformance import Ledger, relative_error, report
+from cooper_ros.evaluation.conformance import Ledger, Report, relative_error, report
 
 
 @pytest.fixture
@@ -76,3 +76,30 @@ def test_relative_error_is_that_of_the_norms() -> None:
 def test_a_folder_without_cases_is_named(tmp_path: Path) -> None:
     with pytest.raises(CooperError, match=r"cases\.npz"):
         Ledger(tmp_path)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_exit_code_follows_the_misses(
+    folder: Path,
+    complete: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from cooper_ros.cli import main
+    from cooper_ros.evaluation import conformance_run
+
+    def fake(path: str) -> Report:
+        ledger = Ledger(path)
+        for name in ("image", "loop.cfg"):
+            ledger.input(name)
+        ledger.levels("rgb_euler8", np.full((2, 2, 3), 7, np.uint8))
+        ledger.same("kv_text", [[1], [1]])
+        ledger.same("loop.order", ["text"])
+        if complete:
+            ledger.close("logits_text", np.array([3.0, 4.0]))
+        return report(ledger, "fake")
+
+    monkeypatch.setattr(conformance_run, "run_torch", fake)
+    assert main(["conformance", str(folder), "--json"]) == (0 if complete else 1)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["unclaimed"] == ([] if complete else ["logits_text"])

@@ -58,3 +58,21 @@ def test_a_changed_value_is_a_miss(tmp_path: Path) -> None:
     assert not result.passed
     assert [verdict.name for verdict in result.verdicts if not verdict.passed] == ["latent_euler8"]
     assert result.unclaimed == ("unheard_of",)
+
+
+def test_exported_seeded_model_gives_the_same(tmp_path: Path) -> None:
+    """The torch-free runtime on the same road as the official set, in every clone."""
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    conformance_lock.export_lock(tmp_path / "lock")
+    result = conformance_lock.run_lock(LOCK, tmp_path / "lock")
+    assert result.passed, result.table()
+    assert "onnxruntime" in result.backend
+    names = {verdict.name for verdict in result.verdicts}
+    assert {
+        "logits_text",
+        "velocity_plain",
+        "latent_euler8",
+        "loop_logits_2",
+        "loop2.order",
+    } <= names

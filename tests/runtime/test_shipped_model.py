@@ -29,7 +29,8 @@ pipeline = CooperPipeline.open({folder!r}, threads=1)
 rgb = np.linspace(0, 255, 48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
 context = pipeline.see(Frame(rgb, Intrinsics.from_fov(60.0, 64, 48)))
 depth, segmentation = context.perceive()
-print(depth.metric, bool(np.isfinite(depth.depth).all()), context.answer("how far is the mug ?").status)
+context.answer("how far is the mug ?")
+print(depth.metric, bool(np.isfinite(depth.depth).all()))
 """
 
 
@@ -63,7 +64,7 @@ def test_runs_where_torch_cannot_be_imported(folder: Path, root: Path) -> None:
     program = WITHOUT_TORCH.format(root=str(root), folder=str(folder))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("True True ")
+    assert done.stdout.strip() == "True True"
 
 
 def test_equals_torch(folder: Path, frame: Frame) -> None:
