@@ -220,7 +220,8 @@ def config_dict(config: CooperConfig) -> dict[str, Any]:
     keys = ('vocab_size', 'hidden_size', 'num_hidden_layers', 'num_attention_heads',
             'num_key_value_heads', 'intermediate_size', 'rms_norm_eps', 'rope_theta', 'vision',
             'autoencoder', 'max_patches_per_side', 'max_latent_size', 'latent_patch_size',
-            'position_period', 'position_scale', 'position_frequency', 'ray_channels', 'time_embedding_size', 'special_tokens', 'runtime')
+            'position_period', 'position_scale', 'position_frequency',
+            'latent_position_scale', 'ray_channels', 'time_embedding_size', 'special_tokens', 'runtime')
     return {'model_type': config.model_type, **{k: getattr(config, k) for k in keys}}
 
 

@@ -32,6 +32,8 @@ class CooperConfig(PretrainedConfig):
         position_period, position_scale, position_frequency: period ratio, amplitude and highest frequency
             [rad per patch] of the fixed 2-D sin-cos tables (10000, 1 and 1 in the official model). A small
             model needs neighbouring patches to look different at once.
+        latent_position_scale: further factor of the latent tokens' table; a latent token that starts from
+            zero noise consists of little else, and content must be able to outweigh it.
         ray_channels: width of the camera-ray embedding's input, 0 where the model has none.
         time_embedding_size: width of the sinusoidal time embedding.
         special_tokens: ids of ``bos`` (text start), ``eos`` (text end), ``vision_start``,
@@ -60,6 +62,7 @@ class CooperConfig(PretrainedConfig):
         position_period: float = 10000.0,
         position_scale: float = 1.0,
         position_frequency: float = 1.0,
+        latent_position_scale: float = 1.0,
         ray_channels: int = 0,
         time_embedding_size: int = 256,
         special_tokens: dict[str, int] | None = None,
@@ -87,6 +90,7 @@ class CooperConfig(PretrainedConfig):
         self.position_period = position_period
         self.position_scale = position_scale
         self.position_frequency = position_frequency
+        self.latent_position_scale = latent_position_scale
         self.ray_channels = ray_channels
         self.time_embedding_size = time_embedding_size
         self.special_tokens = dict(special_tokens) if special_tokens else {

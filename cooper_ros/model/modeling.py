@@ -88,9 +88,10 @@ class CooperModel(PreTrainedModel):
         self.time_embedder = TimeEmbedder(config.time_embedding_size, d)
         self.vae2llm = nn.Linear(config.latent_token_size, d)
         self.llm2vae = nn.Linear(d, config.latent_token_size)
-        table = (config.position_period, config.position_scale, config.position_frequency)
-        self.latent_pos_embed = PositionTable(d, config.max_latent_size, *table)
-        self.vit_pos_embed = PositionTable(d, config.max_patches_per_side, *table)
+        period, scale, top = config.position_period, config.position_scale, config.position_frequency
+        self.latent_pos_embed = PositionTable(
+            d, config.max_latent_size, period, scale * config.latent_position_scale, top)
+        self.vit_pos_embed = PositionTable(d, config.max_patches_per_side, period, scale, top)
         self.ray_embed = nn.Linear(config.ray_channels, d) if config.ray_channels else None
         self.autoencoder = Autoencoder(config)
         self.post_init()

@@ -50,7 +50,7 @@ class Budget:
 
     minutes: float = 0.0
     steps: int = 0
-    warmup_steps: int = 60
+    warmup_steps: int = 25
     hold: float = 0.3
 
     def progress(self, step: int, seconds: float) -> float:

@@ -16,7 +16,7 @@ from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel, sincos_table
 from cooper_ros.model.mot import GEN
 
-SHARP = 1.5  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
+SHARP = 2.0  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
 CONFIGS = Path(__file__).parent / 'configs'
 
 
@@ -36,7 +36,8 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
 
     The queries of both experts start as the key matrix of the understanding expert: vision and latent tokens
     carry the same position tables, so a latent token attends to the vision token of its own cell from the
-    first step on. The generation expert's keys stay independent, or latents would only look at themselves.
+    first step on. The generation expert's keys stay independent, or latents would only look at themselves;
+    its attention output starts at full size, because what a latent token attends to is all it knows.
     """
     g = torch.Generator().manual_seed(seed)
     depth = model.config.num_hidden_layers
@@ -49,7 +50,7 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
             continue
         if isinstance(module, nn.Linear):
             std = module.in_features**-0.5
-            if name.endswith(('o_proj', 'o_proj' + GEN, 'down_proj')):
+            if name.endswith(('o_proj', 'down_proj')):
                 std /= math.sqrt(2 * depth)
             normal(module.weight, std)
             if module.bias is not None:
@@ -73,7 +74,8 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
         table = sincos_table(model.config.vision['hidden_size'], side, model.config.position_period,
                              model.config.position_frequency)
         model.vit_model.position_embedding.weight.copy_(table)  # type: ignore[union-attr]
-    model.llm2vae.weight.zero_()
+    model.connector.fc2.weight.mul_(1.5)
+    model.llm2vae.weight.mul_(0.3)
     model.llm2vae.bias.zero_()
     model.language_model.lm_head.weight.mul_(0.5)
 
