@@ -22,11 +22,22 @@ from PIL import UnidentifiedImageError
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from cooper_ros.core.errors import IntrinsicsError, InvalidImageError
+from cooper_ros.core.projection import normalized_coordinates, project
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.ros.encodings import Encoding, find_encoding
 
 MAX_PIXELS = 64_000_000
 """Largest picture accepted [px]: a few bytes of JPEG can otherwise claim gigabytes."""
+
+DISTORTION_COUNTS = {
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (8, 12, 14),
+    "equidistant": (4,),
+}
+"""Lens models and their numbers of coefficients, as OpenCV takes them."""
+
+LENS_TOLERANCE = 0.05
+"""How far from its pixel a viewing ray may come back to the image, in image widths."""
 
 ASPECT_TOLERANCE = 0.01
 """Relative difference of aspect ratio up to which a camera_info may be scaled to an image."""
@@ -183,6 +194,7 @@ def camera_info_to_intrinsics(msg: CameraInfo, width: int, height: int) -> Intri
         tuple(float(value) for value in msg.d),
         msg.distortion_model or "plumb_bob",
     ).require_valid()
+    _check_distortion(intrinsics)
     roi = msg.roi
     if roi.width and roi.height:
         intrinsics = intrinsics.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
@@ -200,6 +212,31 @@ def camera_info_to_intrinsics(msg: CameraInfo, width: int, height: int) -> Intri
         f"camera_info is for {intrinsics.width}x{intrinsics.height}, the image is "
         f"{width}x{height}: they are not from the same camera mode, so no metres can be given"
     )
+
+
+def _check_distortion(intrinsics: Intrinsics) -> None:
+    """Raise IntrinsicsError for a lens model that is unknown, or cannot be undone."""
+    if not intrinsics.is_distorted:
+        return
+    name, count = intrinsics.distortion_model, len(intrinsics.distortion)
+    if count not in DISTORTION_COUNTS.get(name, ()):
+        known = ", ".join(f"{key} with {counts}" for key, counts in DISTORTION_COUNTS.items())
+        raise IntrinsicsError(
+            f"camera_info has {count} distortion coefficients of model {name[:40]!r}; known are "
+            f"{known}: rectify the image, or correct the calibration"
+        )
+    # Half way to the corners: at the corners themselves calibrations are extrapolated, and those
+    # of usable wide lenses need not be exact there.
+    columns = (0.25 * intrinsics.width, 0.75 * intrinsics.width)
+    rows = (0.25 * intrinsics.height, 0.75 * intrinsics.height)
+    for pixel in ((u, v) for u in columns for v in rows):
+        x, y = normalized_coordinates(intrinsics, *pixel)
+        back = project(intrinsics, (float(x), float(y), 1.0))
+        if not math.dist(back, pixel) < LENS_TOLERANCE * intrinsics.width:  # NaN fails as well
+            raise IntrinsicsError(
+                f"camera_info's distortion coefficients {intrinsics.distortion} cannot be undone: "
+                "calibrate the camera again, or rectify the image"
+            )
 
 
 def intrinsics_to_camera_info(intrinsics: Intrinsics, header: Any = None) -> CameraInfo:

@@ -287,6 +287,28 @@ def test_impossible_cameras_are_refused(values: dict[int, float]) -> None:
         camera_info_to_intrinsics(info, 640, 480)
 
 
+@pytest.mark.parametrize(
+    ("model", "coefficients", "reason"),
+    [
+        ("plumb_bob", [0.1, 0.2, 0.0], "3 distortion coefficients"),
+        ("magic", [0.1] * 5, "'magic'"),
+        ("plumb_bob", [1e200, 0.0, 0.0, 0.0, 0.0], "cannot be undone"),
+    ],
+)
+def test_unknown_lenses_are_refused(model: str, coefficients: list, reason: str) -> None:
+    info = intrinsics_to_camera_info(CAMERA)
+    info.distortion_model, info.d = model, coefficients
+    with pytest.raises(IntrinsicsError, match=reason):
+        camera_info_to_intrinsics(info, 640, 480)
+
+
+def test_known_lenses_keep_their_coefficients() -> None:
+    info = intrinsics_to_camera_info(CAMERA)
+    info.distortion_model, info.d = "rational_polynomial", [0.1, -0.05, 0.001, 0.0, 0.0, 0.1, 0, 0]
+    seen = camera_info_to_intrinsics(info, 640, 480)
+    assert seen is not None and seen.is_distorted and len(seen.distortion) == 8
+
+
 def test_a_calibration_of_another_camera_mode_is_refused() -> None:
     with pytest.raises(IntrinsicsError, match="640x480.*1280x720"):
         camera_info_to_intrinsics(intrinsics_to_camera_info(CAMERA), 1280, 720)
