@@ -10,18 +10,19 @@ from cooper_ros.runtime.signature import Dimension, GraphSignature, TensorSpec
 if TYPE_CHECKING:
     from cooper_ros.model.configuration import CooperConfig
 
-# Two sizes per symbol.  The first is traced; both are checked against torch.  No size equals
-# another one of the same graph or a weight dimension by accident, so that a dimension that was
-# frozen during tracing fails the check instead of passing it.
-TRACE, CHECK = 0, 1
-TRACED_SIZES: dict[str, tuple[int, int]] = {
-    "batch": (2, 3),
-    "seq": (5, 1),
-    "past": (7, 11),
-    "tokens": (6, 10),
+# Three sizes per symbol: traced, at another shape, and stored with the folder as its self-test
+# (small).  All are checked against torch.  The first two have no size in common, so that a
+# dimension that was frozen during tracing fails the check instead of passing it.
+TRACE, CHECK, STORED = 0, 1, 2
+EXAMPLE_SIZES: dict[str, tuple[int, int, int]] = {
+    "batch": (2, 3, 1),
+    "seq": (5, 1, 3),
+    "past": (7, 11, 5),
+    "tokens": (6, 10, 4),
 }
-# Vision and map images in patches (rows, columns): odd and even sides both ways round.
-TRACED_GRIDS = ((5, 4), (2, 3))
+# Vision and map images in patches (rows, columns). The traced one must have an odd side: the
+# convolutional tower pads odd grids, and a trace of an even one would leave that out.
+EXAMPLE_GRIDS = ((5, 4), (2, 3), (3, 2))
 
 
 def _number(section: Mapping[str, Any], name: str) -> int:
@@ -93,9 +94,9 @@ def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
 
 
 def example_sizes(config: CooperConfig, graph: str, which: int) -> dict[str, int]:
-    """Symbol sizes for tracing (``TRACE``) or for checking at another shape (``CHECK``)."""
-    sizes = {name: pair[which] for name, pair in TRACED_SIZES.items()}
-    rows, columns = TRACED_GRIDS[which]
+    """Symbol sizes for tracing, checking at another shape, or the stored self-test."""
+    sizes = {name: choices[which] for name, choices in EXAMPLE_SIZES.items()}
+    rows, columns = EXAMPLE_GRIDS[which]
     if graph == "vision_encoder":
         patch = _number(config.vision, "patch_size")
         sizes.update(height=rows * patch, width=columns * patch, tokens=rows * columns)
@@ -106,17 +107,10 @@ def example_sizes(config: CooperConfig, graph: str, which: int) -> dict[str, int
     return sizes
 
 
-def image_side_multiple(config: CooperConfig, graph: str) -> int:
-    """The number that image sides of a graph must be multiples of, in pixels."""
-    if graph == "vision_encoder":
-        return _number(config.vision, "patch_size")
-    return config.latent_patch_size * config.autoencoder_downsample
-
-
 __all__ = [
     "CHECK",
+    "STORED",
     "TRACE",
     "example_sizes",
     "graph_signatures",
-    "image_side_multiple",
 ]

@@ -205,9 +205,8 @@ def test_unknown_provider_is_a_typed_error(model_folder: Path) -> None:
 
 
 def test_gpu_form_is_half_precision_where_it_counts(model_folder: Path) -> None:
-    model = onnx.load(
-        str(ModelFolder.open(model_folder).graph_file("gen", "gpu")), load_external_data=False
-    )
+    path = ModelFolder.open(model_folder).graph_file("gen", "gpu")
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path), load_external_data=False))
     types = {i.name: i.data_type for i in model.graph.initializer}
     types |= {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
     types |= {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
