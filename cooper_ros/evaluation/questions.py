@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cooper_ros.core.classes import CLASS_IDS
@@ -10,7 +12,9 @@ from cooper_ros.sim.questions import Question, sample_questions
 from cooper_ros.sim.truth import COLUMNS
 
 
-def questions_of_frame(item: TestFrame, count: int) -> list[Question]:
+def questions_of_frame(
+    item: TestFrame, count: int, families: Sequence[str] | None = None
+) -> list[Question]:
     """Up to `count` questions about one picture; a pure function of its scene and index.
 
     Objects too small for the object table are no objects to the generator, though a sharp eye may
@@ -18,7 +22,8 @@ def questions_of_frame(item: TestFrame, count: int) -> list[Question]:
     instances than the table lists.
     """
     rng = np.random.default_rng([item.scene, item.index, *b"questions"])
-    drawn = sample_questions(item.objects, item.free_space_m, rng, count + count // 2 + 1)
+    more = count + count // 2 + 1
+    drawn = sample_questions(item.objects, item.free_space_m, rng, more, families)
     return [question for question in drawn if _clear_cut(item, question)][:count]
 
 

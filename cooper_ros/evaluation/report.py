@@ -138,7 +138,9 @@ def _cases(found: Sequence[SceneResult], options: Options, folder: Path) -> list
     for name, chosen in choose_cases(found).items():
         parts.append(f"<h2>{name.capitalize()} depth</h2>")
         for result in chosen:
-            path = scene_path(folder, result.scene, options.views, options.size)
+            path = scene_path(
+                folder, result.scene, options.views, options.size, options.split
+            )
             item = read_scene(path, result.scene)[0]
             depth, segmentation = pipeline.see(item.frame).perceive()
             picture = data_url(strip(item, depth, segmentation))

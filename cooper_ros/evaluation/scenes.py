@@ -57,6 +57,7 @@ class Job:
     scene: int
     views: int
     size: tuple[int, int]
+    split: str = SPLIT
 
 
 def world_digest() -> str:
@@ -92,9 +93,9 @@ def render_scene(job: Job) -> Path:
     from cooper_ros.sim import camera, photo, truth
     from cooper_ros.sim.scene import Scene, scene_rng
 
-    scene = Scene(job.scene, SPLIT, size=job.size)
+    scene = Scene(job.scene, job.split, size=job.size)
     renderer = _renderer(job.size)
-    rng = scene_rng(job.scene, SPLIT, "photo")
+    rng = scene_rng(job.scene, job.split, "photo")
     arrays: dict[str, NDArray] = {}
     count = 0
     for pose, view in scene.views(renderer, job.views):
@@ -154,19 +155,26 @@ def read_scene(path: Path, scene: int) -> list[TestFrame]:
 
 
 def scene_jobs(
-    folder: Path, seed: int, count: int, views: int, size: tuple[int, int] = SIZE
+    folder: Path,
+    seed: int,
+    count: int,
+    views: int,
+    size: tuple[int, int] = SIZE,
+    split: str = SPLIT,
 ) -> list[Job]:
     """Jobs for the first `count` scenes of a seed. Other seeds never share scenes with it."""
     first = seed * SEED_STRIDE
     return [
-        Job(scene_path(folder, scene, views, size), scene, views, size)
+        Job(scene_path(folder, scene, views, size, split), scene, views, size, split)
         for scene in range(first, first + count)
     ]
 
 
-def scene_path(folder: Path, scene: int, views: int, size: tuple[int, int] = SIZE) -> Path:
+def scene_path(
+    folder: Path, scene: int, views: int, size: tuple[int, int] = SIZE, split: str = SPLIT
+) -> Path:
     """The file of one rendered scene."""
-    return folder / f"{scene}-{size[0]}x{size[1]}-{views}.npz"
+    return folder / f"{split}-{scene}-{size[0]}x{size[1]}-{views}.npz"
 
 
 def iterate_scenes(
@@ -176,10 +184,11 @@ def iterate_scenes(
     views: int,
     *,
     size: tuple[int, int] = SIZE,
+    split: str = SPLIT,
     processes: int = 1,
 ) -> Iterator[Job]:
     """Jobs of the first `scenes` scenes with at least one picture, rendered where missing."""
-    jobs = scene_jobs(folder, seed, scenes * MAX_EMPTY_SHARE, views, size)
+    jobs = scene_jobs(folder, seed, scenes * MAX_EMPTY_SHARE, views, size, split)
     kept = 0
     for job in _rendered(jobs, scenes, processes):
         with np.load(job.path) as data:

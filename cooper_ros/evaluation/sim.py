@@ -15,6 +15,7 @@ from cooper_ros.evaluation.baselines import FILE as BASELINES_FILE
 from cooper_ros.evaluation.baselines import Baselines
 from cooper_ros.evaluation.scenes import (
     SIZE,
+    SPLIT,
     Job,
     cache_directory,
     iterate_scenes,
@@ -26,8 +27,9 @@ from cooper_ros.runtime.pipeline import CooperPipeline
 
 @dataclass(frozen=True)
 class Options:
-    """What to evaluate. `probed`: scenes of the run that also run the probes; `processes` render
-    and run the model at the same time, one thread each when there are several."""
+    """What to evaluate. `probed`: scenes of the run that also run the probes; `families`: those
+    asked about, all by default; `processes` render and run the model at the same time, one thread
+    each when there are several."""
 
     model: str | None = None
     seed: int = 0
@@ -40,11 +42,13 @@ class Options:
     processes: int = 1
     backend: str = "auto"
     size: tuple[int, int] = SIZE
+    split: str = SPLIT
+    families: tuple[str, ...] | None = None
 
     @property
     def plan(self) -> Plan:
         """The part that concerns one scene."""
-        return Plan(self.questions_per_frame, self.mode, self.direct)
+        return Plan(self.questions_per_frame, self.mode, self.direct, self.families)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def tasks(options: Options, folder: Path) -> Iterator[Task]:
         options.scenes,
         options.views,
         size=options.size,
+        split=options.split,
         processes=options.processes,
     )
     try:
@@ -154,7 +159,7 @@ def describe(options: Options, found: Sequence[SceneResult], folder: Path) -> di
 
     return {
         "model": find_model_folder(options.model).name,
-        "split": "test",
+        "split": options.split,
         "seed": options.seed,
         "scenes": len(found),
         "frames": sum(len(result.depth) for result in found),

@@ -28,13 +28,13 @@ UNKNOWN_CLASS = 255
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do with every scene. `direct`: ask again without maps; `probed`: scenes of the run
-    (by rank) that also run the probes."""
+    """What to do with every scene. `direct`: ask again without maps; `families`: those asked
+    about, all by default."""
 
     questions_per_frame: int = 4
     mode: str = "interleaved"
     direct: bool = True
-    probed: int = 0
+    families: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -77,7 +77,7 @@ def run_scene(
             context = pipeline.see(item.frame)
             depth, segmentation = context.perceive()
         score_maps(result, item, depth, segmentation)
-        asked = questions_of_frame(item, plan.questions_per_frame)
+        asked = questions_of_frame(item, plan.questions_per_frame, plan.families)
         result.answers += [answer(context, item.scene, one, plan.mode) for one in asked]
         if plan.direct:
             result.direct += [answer(context, item.scene, one, "direct") for one in asked]

@@ -21,6 +21,7 @@ from cooper_ros.reasoning.loop import (
 from cooper_ros.reasoning.normalise import check_length
 from cooper_ros.reasoning.questions import parse_question
 from cooper_ros.reasoning.tags import MAP_ORDER
+from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText
 from cooper_ros.runtime.flow import initial_latents
@@ -172,6 +173,8 @@ def _events(
     except GenerationCancelled:
         result = _cancelled(run)
     answer = build_answer(question, query, result, measurement)
+    if not direct:  # intervals were calibrated with maps in the context
+        answer = _bounded(context.calibration, query, answer)
     confidence = run.confidence if run is not None and answer.text else NAN
     yield _stamped(context, answer, confidence, time.monotonic() - started)
 
@@ -190,6 +193,17 @@ def _needs_metres(query: Query) -> bool:
 def _metric(context: FrameContext) -> bool:
     """Whether lengths can be asked for: a model in metres needs the camera's intrinsics."""
     return context.store.intrinsics is not None or not context.spec.depth.metric
+
+
+def _bounded(
+    calibration: Calibration | None, query: Query | None, answer: SpatialAnswer
+) -> SpatialAnswer:
+    """The answer with the calibrated interval of its value; bounds the model wrote itself stay."""
+    wrote_bounds = answer.low == answer.low
+    if calibration is None or query is None or query.unit != "m" or wrote_bounds:
+        return answer
+    low, high = calibration.bounds(query.family, answer.value)
+    return replace(answer, low=low, high=high)
 
 
 def _stamped(

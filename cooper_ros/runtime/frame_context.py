@@ -13,6 +13,7 @@ from cooper_ros.reasoning.loop import ContextSpec, ImageSegment, MapSegment, Tex
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION, MapKind
 from cooper_ros.runtime.asking import ask
 from cooper_ros.runtime.backend import Float
+from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.context import Engine
 from cooper_ros.runtime.events import Event
@@ -32,11 +33,19 @@ class FrameContext:
     Not safe for use from several threads at once.
     """
 
-    def __init__(self, engine: Engine, frame: Frame, model_id: str = "", seed: int = 0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        frame: Frame,
+        model_id: str = "",
+        seed: int = 0,
+        calibration: Calibration | None = None,
+    ) -> None:
         self.engine = engine
         self.frame = frame
         self.model_id = model_id
         self.seed = seed
+        self.calibration = calibration
         intrinsics = usable_intrinsics(frame)
         self.store = ContextStore(engine, prepare(engine.spec, frame.rgb), intrinsics)
         self._maps: dict[MapKind, GeneratedMap] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cooper_ros.core.errors import BackendError
 from cooper_ros.core.types import Frame
+from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.context import Engine
 from cooper_ros.runtime.folder import ModelFolder
 from cooper_ros.runtime.frame_context import FrameContext
@@ -35,6 +36,7 @@ class CooperPipeline:
         self.model_id = model_id
         self.folder = folder
         self.seed = seed
+        self.calibration = Calibration.from_manifest(folder.manifest) if folder else None
 
     @classmethod
     def open(
@@ -64,7 +66,7 @@ class CooperPipeline:
 
     def see(self, frame: Frame) -> FrameContext:
         """Read an image. Without usable intrinsics its depth will be relative only."""
-        return FrameContext(self.engine, frame, self.model_id, self.seed)
+        return FrameContext(self.engine, frame, self.model_id, self.seed, self.calibration)
 
     def self_test(self) -> str:
         """Compare every graph with the outputs stored at export; a line for people.
