@@ -138,19 +138,21 @@ def jitter(rgb: Tensor, g: torch.Generator) -> Tensor:
     return x + torch.randn(x.shape, generator=g) * 0.04 * u(0, 1)
 
 
+def fit(b: FrameBatch, width: int, height: int, at: float = 0.5) -> FrameBatch:
+    """The largest window of that shape (at a relative place), scaled to ``width`` x ``height``."""
+    full_h, full_w = b.rgb.shape[-2:]
+    scale = min(full_w / width, full_h / height)
+    w, h = round(width * scale), round(height * scale)
+    if (w, h) != (full_w, full_h):
+        b = crop(b, int(at * (full_w - w)), int(at * (full_h - h)), w, h)
+    return b if (w, h) == (width, height) else resize(b, width, height)
+
+
 def sample_batch(store: FrameStore, size: int, g: torch.Generator, width: int, height: int,
                  augment: bool = True) -> FrameBatch:
-    """A random batch at ``width`` x ``height``: cropped, scaled or as stored; mirrored half of the time."""
+    """A random batch at ``width`` x ``height``, mirrored half of the time and with other colours."""
     b = store.batch(torch.randint(len(store), (size,), generator=g))
-    full_h, full_w = b.rgb.shape[-2:]
-    r = torch.rand(3, generator=g)
-    if (width, height) != (full_w, full_h):
-        if height / width != full_h / full_w or r[0] < 0.5:
-            x0 = int(r[1] * (full_w - width + 1))
-            y0 = int(r[2] * (full_h - height + 1))
-            b = crop(b, x0, y0, width, height)
-        else:
-            b = resize(b, width, height)
+    b = fit(b, width, height, float(torch.rand((), generator=g)))
     if augment:
         if torch.rand((), generator=g) < 0.5:
             b = flip(b)

@@ -84,10 +84,11 @@ def codecs_of(config: CooperConfig) -> MapCodecs:
                      torch.tensor(config.runtime['segmentation']['colours']))
 
 
-def parse_sizes(sizes: list[str], batch: int) -> list[tuple[float, int, int, int]]:
-    """``0:128x96:32`` -> (0.0, 128, 96, 32)."""
+def parse_sizes(sizes: list[str], batch: int, config: CooperConfig) -> list[tuple[float, int, int, int]]:
+    """``0:128x96:32`` -> (0.0, 128, 96, 32); default: what the model takes of a 4:3 camera."""
     if not sizes:
-        sizes = [f'0:128x96:{batch or 32}', f'0.55:192x144:{batch or 24}']
+        side = int(config.runtime['vision_resize']['max_side'])
+        sizes = [f'0:{side}x{side * 3 // 4}:{batch or 32}']
     out = []
     for s in sizes:
         at, wh, n = s.split(':')
@@ -126,11 +127,11 @@ def build_stage(o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank:
     codecs = codecs_of(model.config)
     if o.stage == 'autoencoder':
         from .autoencoder import AutoencoderStage
-        size = parse_sizes(o.sizes, o.batch)[0][1:3]
+        size = parse_sizes(o.sizes, o.batch, model.config)[0][1:3]
         return AutoencoderStage(model, store, val, codecs, o.batch or 32, size)
     passes = FramePasses(model, prompted(model.config, tokenizer))
-    maps = MapStage(passes, store, val, codecs, parse_sizes(o.sizes, o.batch),
-                    auxiliary=o.stage == 'amg')
+    sizes = parse_sizes(o.sizes, o.batch, model.config)
+    maps = MapStage(passes, store, val, codecs, sizes)
     if o.stage == 'amg':
         return maps
     if o.stage == 'sft':
@@ -138,8 +139,6 @@ def build_stage(o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank:
         from .score import AnswerScore
         from .slots import SlotMaker
         from .stage2 import AnswerStage
-        height, width = store.parts['rgb'][0].shape[1:3]
-        maps.sizes = [(0.0, width, height, o.batch or 12)]
         maker = SlotMaker(tokenizer, model.config.special_tokens['bos'],
                           model.config.special_tokens['eos'])
         return AnswerStage(maps, store, maker, question_source(), o.batch or 12, replay=o.replay,

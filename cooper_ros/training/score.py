@@ -12,7 +12,7 @@ from cooper_ros.reasoning.chains import parse_chains
 from cooper_ros.reasoning.reading import read_answer
 from cooper_ros.runtime.tokenizer import Tokenizer
 
-from .frames import FrameStore
+from .frames import FrameStore, fit
 from .slots import SEES
 
 
@@ -43,7 +43,7 @@ class AnswerScore:
         bos, eos = maker.bos, maker.eos
         for start in range(0, len(items), 32):
             part = items[start:start + 32]
-            b = self.val.batch(torch.tensor([f for f, _, _ in part]))
+            b = fit(self.val.batch(torch.tensor([f for f, _, _ in part])), *stage.maps.sizes[-1][1:3])
             rows, columns = b.rgb.shape[-2] // 16, b.rgb.shape[-1] // 16
             with torch.autocast('cpu', torch.bfloat16):
                 image = stage.maps.passes.see(b)

@@ -16,7 +16,7 @@ from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel, sincos_table
 from cooper_ros.model.mot import GEN
 
-SHARP = 2.0  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
+SHARP = 1.5  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
 CONFIGS = Path(__file__).parent / 'configs'
 
 
@@ -69,12 +69,14 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
     model.time_embedder.mlp[2].weight.mul_(0.1)
     if model.ray_embed is not None:
         model.ray_embed.weight.mul_(0.5)
+        # The last input, ln(patch / fx), is about -1.75 +- 0.5 over robot cameras: centre and stretch it.
+        model.ray_embed.weight[:, 4].mul_(4.0)
+        model.ray_embed.bias.copy_(1.75 * model.ray_embed.weight[:, 4])
     if model.config.vision['type'] == 'efficientnet_lite':
         side = model.config.max_patches_per_side
         table = sincos_table(model.config.vision['hidden_size'], side, model.config.position_period,
                              model.config.position_frequency)
         model.vit_model.position_embedding.weight.copy_(table)  # type: ignore[union-attr]
-    model.connector.fc2.weight.mul_(1.5)
     model.llm2vae.weight.mul_(0.3)
     model.llm2vae.bias.zero_()
     model.language_model.lm_head.weight.mul_(0.5)

@@ -126,7 +126,7 @@ class MapStage:
 
     def __init__(self, passes: FramePasses, store: FrameStore, val: FrameStore, codecs: MapCodecs,
                  sizes: list[tuple[float, int, int, int]], decoded: float = 0.5,
-                 noisy: float = 0.1, auxiliary: bool = True) -> None:
+                 noisy: float = 0.1, auxiliary: bool = False) -> None:
         self.passes, self.model = passes, passes.model
         self.store, self.val, self.codecs, self.sizes = store, val, codecs, sizes
         self.decoded, self.noisy = decoded, noisy
@@ -172,7 +172,7 @@ class MapStage:
         implied = x - t[:, None, None] * velocity
         e_latent = (implied - data).abs().flatten(1).mean(1)
         half = len(b.rgb)
-        total = 0.5 * e_latent[:half].mean() + 0.3 * e_latent[half:].mean()
+        total = e_latent[:half].mean() + 0.6 * e_latent[half:].mean()
         seen = self.passes.seen
         if self.auxiliary is not None and seen is not None and seen.shape[1] == data.shape[1]:
             guess = torch.cat(self.auxiliary(seen).float().chunk(2, -1))

@@ -14,7 +14,7 @@ from cooper_ros.model.autoencoder import pack_latents
 from cooper_ros.model.mot import rope_tables
 from cooper_ros.model.packing import MASKED
 
-from .frames import FrameBatch, FrameStore, flip, jitter
+from .frames import FrameBatch, FrameStore, fit, flip, jitter
 from .slots import Slot, SlotBatch, SlotMaker, collate
 from .stage1 import Cache, FramePasses, MapStage, grid_ids
 
@@ -183,6 +183,7 @@ class AnswerStage:
     def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """One batch of frames with their slots."""
         b = self.store.batch(torch.randint(len(self.store), (self.batch,), generator=g))
+        b = fit(b, *self.maps.sizes[-1][1:3])
         if torch.rand((), generator=g) < 0.5:
             b = flip(b)
         b.rgb = jitter(b.rgb, g)
