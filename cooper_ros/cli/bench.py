@@ -19,6 +19,8 @@ ROWS = {
     "answer": "first answer about a frame",
     "answer_again": "another answer about it",
     "answer_direct": "answer without maps",
+    "message_in": "image message to tensors",
+    "message_out": "depth and labels to messages",
 }
 
 
@@ -59,6 +61,7 @@ def _table(figures: dict[str, Any]) -> str:
     rows = [
         [text, *(number(figures[key][name], 1) for name in columns)]
         for key, text in ROWS.items()
+        if key in figures
     ]
     parts = [
         f"{head}\n{figures['machine']}, {figures['width']}x{figures['height']} input{beside}",

@@ -52,6 +52,7 @@ def bench(options: Options) -> dict[str, Any]:
             "height": SIZE[1],
             "beside_camera": options.camera,
             **time_pipeline(pipeline, frames),
+            **time_messages(pipeline, frames[0], options.runs),
             "peak_memory_mb": peak_memory_mb(),
         }
     if options.peers:
@@ -78,6 +79,27 @@ def time_pipeline(pipeline: CooperPipeline, frames: Sequence[Frame]) -> dict[str
         ]
         figures[name] = measure(calls, warm_up=0)
     return {name: timing.to_dict() for name, timing in figures.items()}
+
+
+def time_messages(pipeline: CooperPipeline, frame: Frame, runs: int) -> dict[str, Any]:
+    """`message_in`: sensor_msgs/Image to the tensors the graphs take; `message_out`: depth and
+    labels to messages. Empty where the ROS messages are not installed."""
+    try:
+        from cooper_ros.ros.conversion import array_to_image, image_to_rgb
+    except ModuleNotFoundError:
+        return {}
+    from cooper_ros.runtime.pictures import prepare
+
+    message = array_to_image(frame.rgb, "rgb8")
+    depth = np.ones(frame.rgb.shape[:2], np.float32)
+    labels = np.zeros(frame.rgb.shape[:2], np.uint8)
+
+    def back() -> None:
+        array_to_image(depth, "32FC1")
+        array_to_image(labels, "mono8")
+
+    into = measure([lambda: prepare(pipeline.spec, image_to_rgb(message)).map_pixels] * runs)
+    return {"message_in": into.to_dict(), "message_out": measure([back] * runs).to_dict()}
 
 
 def _see(pipeline: CooperPipeline, frame: Frame, contexts: list[FrameContext]) -> None:
