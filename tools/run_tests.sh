@@ -18,4 +18,5 @@ unset AMENT_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH
 
 parallel=()
 [[ "$jobs" -gt 1 ]] && parallel=(-n "$jobs" --dist loadfile)
-exec "$venv/bin/python" -m pytest -q "${parallel[@]}" "$@"
+# a test that hangs fails, rather than the whole run
+exec "$venv/bin/python" -m pytest -q --timeout 600 "${parallel[@]}" "$@"
