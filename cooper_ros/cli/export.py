@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["auto", "float16", "float32", "bfloat16"],
         help="type of the stored weights; auto keeps the checkpoint's (default)",
     )
+    parser.add_argument(
+        "--tokenizer", type=Path, help="tokenizer.json to use instead of the checkpoint's own"
+    )
     parser.add_argument("--licence", default="", help="licence of the weights, for the manifest")
     parser.add_argument(
         "--spec",
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         spec=json.loads(args.spec.read_text(encoding="utf-8")) if args.spec else {},
         link={"auto": None, "always": True, "never": False}[args.link],
         check=not args.no_check,
+        tokenizer=args.tokenizer,
     )
     bar = _quiet if args.quiet else _Bar()
     folder = export_checkpoint(args.checkpoint, args.out, options, bar)

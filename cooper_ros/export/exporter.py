@@ -62,7 +62,8 @@ class ExportOptions:
         max_shard_bytes: size of a weight file, except where one tensor is larger.
         link: use the checkpoint's files by hard link instead of writing shards; None decides by
             size (from 1 GiB).
-        check: compare with torch at two shapes and store a self-test (needs float32 memory).
+        check: compare with torch at three shapes and store a self-test (needs float32 memory).
+        tokenizer: a tokenizer.json to use instead of the checkpoint's own.
     """
 
     name: str = ""
@@ -72,6 +73,7 @@ class ExportOptions:
     max_shard_bytes: int = 14_000_000
     link: bool | None = None
     check: bool = True
+    tokenizer: Path | None = None
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
@@ -91,10 +93,10 @@ def export_checkpoint(
             ``out`` is left as it was.
     """
     source = Path(checkpoint)
+    chosen = options.tokenizer if options else None
+    tokenizer = Tokenizer.load(chosen) if chosen else _read_tokenizer(source)
     model = load_model(source)
-    return export_model(
-        model, _read_tokenizer(source), out, options, _read_provenance(source), source, progress
-    )
+    return export_model(model, tokenizer, out, options, _read_provenance(source), source, progress)
 
 
 def export_model(
@@ -109,6 +111,10 @@ def export_model(
     """Export a model from memory; `source` is the checkpoint folder whose files may be linked."""
     options = options or ExportOptions()
     target = Path(out)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ExportError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.config.vocab_size}"
+        )
     name = options.name or target.resolve().name
     spec = model_spec(model.config, **{"model_id": name, **options.spec})
     with staging_folder(target) as folder:
@@ -323,7 +329,7 @@ def _read_tokenizer(source: Path) -> Tokenizer:
         return Tokenizer.load(source / TOKENIZER)
     if (source / "vocab.json").is_file():
         return Tokenizer.from_qwen2(source)
-    raise ExportError(f"{source} holds neither {TOKENIZER} nor vocab.json: no tokenizer")
+    raise ExportError(f"{source} holds neither {TOKENIZER} nor vocab.json: give --tokenizer FILE")
 
 
 def _read_provenance(source: Path) -> dict[str, Any]:
