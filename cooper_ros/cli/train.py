@@ -4,41 +4,48 @@ from __future__ import annotations
 
 import argparse
 
-EXAMPLE = 'cooper train amg --data DIR --val DIR --start RUN/ae/model --out RUN/amg --minutes 60'
-HELP = 'train a model: autoencoder | amg | sft'
+EXAMPLE = "cooper train amg --data DIR --val DIR --start RUN/ae/model --out RUN/amg --minutes 60"
+HELP = "train a model: autoencoder | amg | sft"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of all stages."""
-    parser.add_argument('stage', choices=['autoencoder', 'amg', 'sft'])
-    parser.add_argument('--data', required=True, help='folder of training shards (cooper data sim)')
-    parser.add_argument('--val', required=True, help='folder of validation shards')
-    parser.add_argument('--out', required=True, help='run folder; an interrupted run continues from it')
-    parser.add_argument('--start', default='', help='model to start from (default: fresh)')
-    parser.add_argument('--config', default='', help='JSON of dimensions (default: cooper-nano)')
-    parser.add_argument('--minutes', type=float, default=0.0, help='wall-clock budget')
-    parser.add_argument('--steps', type=int, default=0, help='budget in steps (deterministic)')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--processes', type=int, default=1, help='gradient-averaging processes')
-    parser.add_argument('--batch', type=int, default=0, help='frames per process and step')
-    parser.add_argument('--muon-lr', type=float, default=0.0)
-    parser.add_argument('--adam-lr', type=float, default=0.0)
-    parser.add_argument('--hold', type=float, default=0.3, help='part of the budget at full rate')
-    parser.add_argument('--ema', type=float, default=0.998)
-    parser.add_argument('--eval-seconds', type=float, default=240.0)
-    parser.add_argument('--save-seconds', type=float, default=300.0)
-    parser.add_argument('--log-steps', type=int, default=20)
-    parser.add_argument('--replay', type=int, default=3, help='sft: train maps every N-th step')
-    parser.add_argument('--sizes', nargs='*', default=[],
-                        help='picture sizes by progress, as 0:128x96:32 0.55:192x144:24')
+    parser.add_argument("stage", choices=["autoencoder", "amg", "sft"])
+    parser.add_argument("--data", required=True, help="folder of training shards (cooper data sim)")
+    parser.add_argument("--val", required=True, help="folder of validation shards")
+    parser.add_argument(
+        "--out", required=True, help="run folder; an interrupted run continues from it"
+    )
+    parser.add_argument("--start", default="", help="model to start from (default: fresh)")
+    parser.add_argument("--config", default="", help="JSON of dimensions (default: cooper-nano)")
+    parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
+    parser.add_argument("--steps", type=int, default=0, help="budget in steps (deterministic)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1, help="gradient-averaging processes")
+    parser.add_argument("--batch", type=int, default=0, help="frames per process and step")
+    parser.add_argument("--muon-lr", type=float, default=0.0)
+    parser.add_argument("--adam-lr", type=float, default=0.0)
+    parser.add_argument("--hold", type=float, default=0.3, help="part of the budget at full rate")
+    parser.add_argument("--ema", type=float, default=0.998)
+    parser.add_argument("--eval-seconds", type=float, default=240.0)
+    parser.add_argument("--save-seconds", type=float, default=300.0)
+    parser.add_argument("--log-steps", type=int, default=20)
+    parser.add_argument("--replay", type=int, default=3, help="sft: train maps every N-th step")
+    parser.add_argument(
+        "--sizes",
+        nargs="*",
+        default=[],
+        help="picture sizes by progress, as 0:128x96:32 0.55:192x144:24",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when the budget was spent."""
     if (args.minutes > 0) == (args.steps > 0):
-        raise SystemExit('give one of --minutes and --steps')
+        raise SystemExit("give one of --minutes and --steps")
     from dataclasses import fields
 
     from cooper_ros.training.run import TrainOptions, train
+
     train(TrainOptions(**{f.name: getattr(args, f.name) for f in fields(TrainOptions)}))
     return 0

@@ -1,1 +1,2 @@
-"""The COOPER architecture in torch: configuration, modelling, checkpoints (never imported by the node)."""
+"""The COOPER architecture in torch: configuration, modelling, checkpoints (never imported by the
+node)."""

@@ -1,4 +1,5 @@
-"""The FLUX-type autoencoder on diffusers parts, with latents shifted and scaled as the model sees them."""
+"""The FLUX-type autoencoder on diffusers parts, with latents shifted and scaled as the model sees
+them."""
 
 from __future__ import annotations
 
@@ -11,16 +12,23 @@ from .configuration import CooperConfig
 def build_autoencoder(config: CooperConfig) -> AutoencoderKL:
     """An :class:`AutoencoderKL` with the dimensions of ``config.autoencoder``."""
     a = config.autoencoder
-    levels = [int(a['ch'] * m) for m in a['ch_mult']]
+    levels = [int(a["ch"] * m) for m in a["ch_mult"]]
     return AutoencoderKL(
-        in_channels=a.get('in_channels', 3), out_channels=a.get('in_channels', 3),
-        down_block_types=('DownEncoderBlock2D',) * len(levels),
-        up_block_types=('UpDecoderBlock2D',) * len(levels),
-        block_out_channels=tuple(levels), layers_per_block=a['num_res_blocks'],
-        latent_channels=a['z_channels'], norm_num_groups=a.get('norm_num_groups', 32),
-        scaling_factor=a['scale_factor'], shift_factor=a['shift_factor'],
-        use_quant_conv=False, use_post_quant_conv=False,
-        mid_block_add_attention=a.get('mid_attention', True), sample_size=a.get('resolution', 64))
+        in_channels=a.get("in_channels", 3),
+        out_channels=a.get("in_channels", 3),
+        down_block_types=("DownEncoderBlock2D",) * len(levels),
+        up_block_types=("UpDecoderBlock2D",) * len(levels),
+        block_out_channels=tuple(levels),
+        layers_per_block=a["num_res_blocks"],
+        latent_channels=a["z_channels"],
+        norm_num_groups=a.get("norm_num_groups", 32),
+        scaling_factor=a["scale_factor"],
+        shift_factor=a["shift_factor"],
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        mid_block_add_attention=a.get("mid_attention", True),
+        sample_size=a.get("resolution", 64),
+    )
 
 
 class Autoencoder(nn.Module):
@@ -32,11 +40,12 @@ class Autoencoder(nn.Module):
     def __init__(self, config: CooperConfig) -> None:
         super().__init__()
         self.vae = build_autoencoder(config)
-        self.scale = float(config.autoencoder['scale_factor'])
-        self.shift = float(config.autoencoder['shift_factor'])
+        self.scale = float(config.autoencoder["scale_factor"])
+        self.shift = float(config.autoencoder["shift_factor"])
 
     def moments(self, image: Tensor) -> Tensor:
-        """Raw encoder output ``[B, 2*C, h, w]`` (mean, log variance) for ``[B, 3, H, W]`` in [-1, 1]."""
+        """Raw encoder output ``[B, 2*C, h, w]`` (mean, log variance) for ``[B, 3, H, W]`` in [-1,
+        1]."""
         return self.vae.encoder(image)
 
     def encode(self, image: Tensor) -> Tensor:
@@ -50,7 +59,8 @@ class Autoencoder(nn.Module):
 
 
 def pack_latents(latent: Tensor, patch: int) -> Tensor:
-    """``[B, C, h, w]`` -> tokens ``[B, N, patch*patch*C]``, order inside a token (row, column, channel)."""
+    """``[B, C, h, w]`` -> tokens ``[B, N, patch*patch*C]``, order inside a token (row, column,
+    channel)."""
     b, c, h, w = latent.shape
     x = latent.reshape(b, c, h // patch, patch, w // patch, patch)
     return x.permute(0, 2, 4, 3, 5, 1).reshape(b, (h // patch) * (w // patch), patch * patch * c)

@@ -1,6 +1,7 @@
 """Configuration of the COOPER / BAGEL architecture at any size.
 
-One set of fields describes the official 14.6 B model, the conformance model and cooper-nano. Nothing
+One set of fields describes the official 14.6 B model, the conformance model and cooper-nano.
+Nothing
 here knows a size by name: a model is what its numbers say.
 """
 
@@ -10,7 +11,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-VISION_TYPES = ('siglip_navit', 'efficientnet_lite')
+VISION_TYPES = ("siglip_navit", "efficientnet_lite")
 
 
 class CooperConfig(PretrainedConfig):
@@ -21,18 +22,23 @@ class CooperConfig(PretrainedConfig):
             intermediate_size, rms_norm_eps, rope_theta: the Qwen2 language model; every layer holds
             two experts of these dimensions (understanding and generation).
         vision: vision tower. ``type`` is one of :data:`VISION_TYPES`. ``siglip_navit`` takes
-            ``hidden_size, intermediate_size, num_attention_heads, num_layers`` (layers really used),
-            ``patch_size``; ``efficientnet_lite`` takes the same, its layers sit on frozen convolutional
+            ``hidden_size, intermediate_size, num_attention_heads, num_layers`` (layers really
+            used),
+            ``patch_size``; ``efficientnet_lite`` takes the same, its layers sit on frozen
+            convolutional
             features and its patches are 16 pixels.
         autoencoder: ``ch, ch_mult, num_res_blocks, z_channels, scale_factor, shift_factor,
             norm_num_groups, in_channels, mid_attention``.
         max_patches_per_side: side of the square position table of vision tokens.
         max_latent_size: side of the square position table of latent tokens.
         latent_patch_size: latent pixels per token side (2: one token is 2x2 latents).
-        position_period, position_scale, position_frequency: period ratio, amplitude and highest frequency
-            [rad per patch] of the fixed 2-D sin-cos tables (10000, 1 and 1 in the official model). A small
+        position_period, position_scale, position_frequency: period ratio, amplitude and highest
+        frequency
+            [rad per patch] of the fixed 2-D sin-cos tables (10000, 1 and 1 in the official model).
+            A small
             model needs neighbouring patches to look different at once.
-        latent_position_scale: further factor of the latent tokens' table; a latent token that starts from
+        latent_position_scale: further factor of the latent tokens' table; a latent token that
+        starts from
             zero noise consists of little else, and content must be able to outweigh it.
         ray_channels: width of the camera-ray embedding's input, 0 where the model has none.
         time_embedding_size: width of the sinusoidal time embedding.
@@ -42,7 +48,7 @@ class CooperConfig(PretrainedConfig):
             and generation defaults); carried into the model folder's manifest unchanged.
     """
 
-    model_type = 'cooper'
+    model_type = "cooper"
 
     def __init__(
         self,
@@ -69,7 +75,7 @@ class CooperConfig(PretrainedConfig):
         runtime: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault('tie_word_embeddings', False)
+        kwargs.setdefault("tie_word_embeddings", False)
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
@@ -78,12 +84,30 @@ class CooperConfig(PretrainedConfig):
         self.intermediate_size = intermediate_size
         self.rms_norm_eps = rms_norm_eps
         self.rope_theta = float(rope_theta)
-        self.vision = dict(vision) if vision else {
-            'type': 'siglip_navit', 'hidden_size': 48, 'intermediate_size': 112,
-            'num_attention_heads': 3, 'num_layers': 3, 'patch_size': 14}
-        self.autoencoder = dict(autoencoder) if autoencoder else {
-            'ch': 32, 'ch_mult': [1, 2, 2, 2], 'num_res_blocks': 1, 'z_channels': 16,
-            'scale_factor': 0.3611, 'shift_factor': 0.1159}
+        self.vision = (
+            dict(vision)
+            if vision
+            else {
+                "type": "siglip_navit",
+                "hidden_size": 48,
+                "intermediate_size": 112,
+                "num_attention_heads": 3,
+                "num_layers": 3,
+                "patch_size": 14,
+            }
+        )
+        self.autoencoder = (
+            dict(autoencoder)
+            if autoencoder
+            else {
+                "ch": 32,
+                "ch_mult": [1, 2, 2, 2],
+                "num_res_blocks": 1,
+                "z_channels": 16,
+                "scale_factor": 0.3611,
+                "shift_factor": 0.1159,
+            }
+        )
         self.max_patches_per_side = max_patches_per_side
         self.max_latent_size = max_latent_size
         self.latent_patch_size = latent_patch_size
@@ -93,15 +117,21 @@ class CooperConfig(PretrainedConfig):
         self.latent_position_scale = latent_position_scale
         self.ray_channels = ray_channels
         self.time_embedding_size = time_embedding_size
-        self.special_tokens = dict(special_tokens) if special_tokens else {
-            'bos': 454, 'eos': 455, 'vision_start': 456, 'vision_end': 457}
+        self.special_tokens = (
+            dict(special_tokens)
+            if special_tokens
+            else {"bos": 454, "eos": 455, "vision_start": 456, "vision_end": 457}
+        )
         self.runtime = dict(runtime) if runtime else {}
         super().__init__(**kwargs)
-        if self.vision['type'] not in VISION_TYPES:
+        if self.vision["type"] not in VISION_TYPES:
             raise ValueError(
-                f'vision type {self.vision["type"]!r} is unknown; use one of {VISION_TYPES}')
+                f"vision type {self.vision['type']!r} is unknown; use one of {VISION_TYPES}"
+            )
         if hidden_size % 4:
-            raise ValueError(f'hidden_size {hidden_size} must be a multiple of 4 (2-D sin-cos tables)')
+            raise ValueError(
+                f"hidden_size {hidden_size} must be a multiple of 4 (2-D sin-cos tables)"
+            )
 
     @property
     def head_dim(self) -> int:
@@ -111,9 +141,9 @@ class CooperConfig(PretrainedConfig):
     @property
     def latent_token_size(self) -> int:
         """Channels of one latent token: ``latent_patch_size**2 * z_channels``."""
-        return self.latent_patch_size**2 * int(self.autoencoder['z_channels'])
+        return self.latent_patch_size**2 * int(self.autoencoder["z_channels"])
 
     @property
     def autoencoder_downsample(self) -> int:
         """Image pixels per latent pixel side."""
-        return int(2 ** (len(self.autoencoder['ch_mult']) - 1))
+        return int(2 ** (len(self.autoencoder["ch_mult"]) - 1))

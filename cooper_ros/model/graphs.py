@@ -12,7 +12,8 @@ from .modeling import CooperModel
 
 
 class VisionEncoderGraph(nn.Module):
-    """image [B,3,H,W] in [-1,1], position_ids [N], rays [B,N,R] (models with rays) -> tokens [B,N,D]."""
+    """image [B,3,H,W] in [-1,1], position_ids [N], rays [B,N,R] (models with rays) -> tokens
+    [B,N,D]."""
 
     def __init__(self, model: CooperModel) -> None:
         super().__init__()
@@ -45,14 +46,21 @@ class AutoencoderDecoderGraph(nn.Module):
 
 
 class UndGraph(nn.Module):
-    """Prefill and decode of understanding tokens: logits of the last token and the new cache rows."""
+    """Prefill and decode of understanding tokens: logits of the last token and the new cache
+    rows."""
 
     def __init__(self, model: CooperModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(
-        self, embeds: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, past_k: Tensor, past_v: Tensor,
+        self,
+        embeds: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        bias: Tensor,
+        past_k: Tensor,
+        past_v: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         decoder = self.model.language_model.model
         und, _, new_k, new_v = decoder(embeds, None, cos, sin, bias, past_k, past_v)
@@ -67,8 +75,16 @@ class GenGraph(nn.Module):
         self.model = model
 
     def forward(
-        self, latents: Tensor, time: Tensor, position_ids: Tensor, markers: Tensor,
-        cos: Tensor, sin: Tensor, bias: Tensor, past_k: Tensor, past_v: Tensor,
+        self,
+        latents: Tensor,
+        time: Tensor,
+        position_ids: Tensor,
+        markers: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        bias: Tensor,
+        past_k: Tensor,
+        past_v: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         gen = self.model.latent_tokens(latents, time, position_ids)
         decoder = self.model.language_model.model
@@ -77,11 +93,11 @@ class GenGraph(nn.Module):
 
 
 GRAPHS: dict[str, type[nn.Module]] = {
-    'vision_encoder': VisionEncoderGraph,
-    'autoencoder_encoder': AutoencoderEncoderGraph,
-    'autoencoder_decoder': AutoencoderDecoderGraph,
-    'und': UndGraph,
-    'gen': GenGraph,
+    "vision_encoder": VisionEncoderGraph,
+    "autoencoder_encoder": AutoencoderEncoderGraph,
+    "autoencoder_decoder": AutoencoderDecoderGraph,
+    "und": UndGraph,
+    "gen": GenGraph,
 }
 
 
@@ -94,12 +110,21 @@ def build_graphs(model: CooperModel) -> dict[str, nn.Module]:
 def graph_input_names(name: str, rays: bool) -> tuple[str, ...]:
     """Input names of a graph in order; ``rays`` says whether the model has a ray embedding."""
     names = {
-        'vision_encoder': ('image', 'position_ids', 'rays') if rays else ('image', 'position_ids'),
-        'autoencoder_encoder': ('image',),
-        'autoencoder_decoder': ('latent',),
-        'und': ('embeds', 'cos', 'sin', 'bias', 'past_k', 'past_v'),
-        'gen': ('latents', 'time', 'position_ids', 'markers', 'cos', 'sin', 'bias', 'past_k',
-                'past_v'),
+        "vision_encoder": ("image", "position_ids", "rays") if rays else ("image", "position_ids"),
+        "autoencoder_encoder": ("image",),
+        "autoencoder_decoder": ("latent",),
+        "und": ("embeds", "cos", "sin", "bias", "past_k", "past_v"),
+        "gen": (
+            "latents",
+            "time",
+            "position_ids",
+            "markers",
+            "cos",
+            "sin",
+            "bias",
+            "past_k",
+            "past_v",
+        ),
     }
     return names[name]
 
@@ -107,9 +132,11 @@ def graph_input_names(name: str, rays: bool) -> tuple[str, ...]:
 def graph_output_names(name: str) -> tuple[str, ...]:
     """Output names of a graph in order."""
     return {
-        'vision_encoder': ('tokens',), 'autoencoder_encoder': ('latent',),
-        'autoencoder_decoder': ('image',), 'und': ('logits', 'new_k', 'new_v'),
-        'gen': ('velocity', 'new_k', 'new_v'),
+        "vision_encoder": ("tokens",),
+        "autoencoder_encoder": ("latent",),
+        "autoencoder_decoder": ("image",),
+        "und": ("logits", "new_k", "new_v"),
+        "gen": ("velocity", "new_k", "new_v"),
     }[name]
 
 

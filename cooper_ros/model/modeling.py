@@ -38,7 +38,8 @@ class PositionTable(nn.Module):
     def __init__(self, size: int, side: int, period: float, scale: float, frequency: float) -> None:
         super().__init__()
         self.pos_embed = nn.Parameter(
-            scale * sincos_table(size, side, period, frequency), requires_grad=False)
+            scale * sincos_table(size, side, period, frequency), requires_grad=False
+        )
 
     def forward(self, position_ids: Tensor) -> Tensor:
         return self.pos_embed[position_ids]
@@ -53,7 +54,7 @@ class Connector(nn.Module):
         self.fc2 = nn.Linear(out, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(gelu(self.fc1(x), approximate='tanh'))
+        return self.fc2(gelu(self.fc1(x), approximate="tanh"))
 
 
 class TimeEmbedder(nn.Module):
@@ -76,7 +77,7 @@ class CooperModel(PreTrainedModel):
     """
 
     config_class = CooperConfig
-    base_model_prefix = ''
+    base_model_prefix = ""
     supports_gradient_checkpointing = False
 
     def __init__(self, config: CooperConfig) -> None:
@@ -84,34 +85,44 @@ class CooperModel(PreTrainedModel):
         d = config.hidden_size
         self.language_model = MoTLanguageModel(config)
         self.vit_model = build_vision_tower(config)
-        self.connector = Connector(config.vision['hidden_size'], d)
+        self.connector = Connector(config.vision["hidden_size"], d)
         self.time_embedder = TimeEmbedder(config.time_embedding_size, d)
         self.vae2llm = nn.Linear(config.latent_token_size, d)
         self.llm2vae = nn.Linear(d, config.latent_token_size)
-        period, scale, top = config.position_period, config.position_scale, config.position_frequency
+        period, scale, top = (
+            config.position_period,
+            config.position_scale,
+            config.position_frequency,
+        )
         self.latent_pos_embed = PositionTable(
-            d, config.max_latent_size, period, scale * config.latent_position_scale, top)
+            d, config.max_latent_size, period, scale * config.latent_position_scale, top
+        )
         self.vit_pos_embed = PositionTable(d, config.max_patches_per_side, period, scale, top)
         self.ray_embed = nn.Linear(config.ray_channels, d) if config.ray_channels else None
         self.autoencoder = Autoencoder(config)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Leave construction-time initialisation alone: training sets its own, checkpoints the rest."""
+        """Leave construction-time initialisation alone: training sets its own, checkpoints the
+        rest."""
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token embeddings ``[..., D]`` of ids ``[...]``."""
         return self.language_model.model.embed_tokens(ids)
 
     def vision_tokens(
-        self, image: Tensor, position_ids: Tensor, rays: Tensor | None = None,
+        self,
+        image: Tensor,
+        position_ids: Tensor,
+        rays: Tensor | None = None,
         features: Tensor | None = None,
     ) -> Tensor:
         """Understanding tokens ``[B, N, D]`` of pictures ``[B, 3, H, W]`` in [-1, 1].
 
         Args:
             position_ids: ``[N]``, row * max_patches_per_side + column.
-            rays: camera rays per patch ``[B, N, ray_channels]``; needed where the model has an embedding
+            rays: camera rays per patch ``[B, N, ray_channels]``; needed where the model has an
+            embedding
                 for them, see :func:`cooper_ros.runtime.rays.patch_rays`.
             features: tower output, where the caller has it already.
         """
@@ -120,12 +131,13 @@ class CooperModel(PreTrainedModel):
         x = self.connector(features) + self.vit_pos_embed(position_ids)
         if self.ray_embed is not None:
             if rays is None:
-                raise ValueError('this model needs camera rays: pass intrinsics with the picture')
+                raise ValueError("this model needs camera rays: pass intrinsics with the picture")
             x = x + self.ray_embed(rays)
         return x
 
     def latent_tokens(self, latents: Tensor, time: Tensor, position_ids: Tensor) -> Tensor:
-        """Generation tokens of latent tokens ``[B, N, c]`` at times ``[B]`` or ``[B, N]`` in [0, 1]."""
+        """Generation tokens of latent tokens ``[B, N, c]`` at times ``[B]`` or ``[B, N]`` in [0,
+        1]."""
         t = self.time_embedder(time.reshape(-1)).reshape(*time.shape, -1)
         if t.ndim == 2:
             t = t[:, None]

@@ -1,8 +1,11 @@
 """Packed sequences: segments of text, vision and latent tokens, their positions and who sees whom.
 
-A :class:`Layout` is built once and describes every sample of a batch that has the same shape. It serves
-the official packed forward (several samples in one row) and nano's batched frames (one frame per row) alike.
-Token order in the model is "understanding first, generation second"; the layout keeps the joint order of the
+A :class:`Layout` is built once and describes every sample of a batch that has the same shape. It
+serves
+the official packed forward (several samples in one row) and nano's batched frames (one frame per
+row) alike.
+Token order in the model is "understanding first, generation second"; the layout keeps the joint
+order of the
 sequence and the permutation between the two.
 """
 
@@ -26,12 +29,14 @@ class Segment:
     """One run of tokens.
 
     Attributes:
-        kind: ``text``, ``vision`` or ``latent``; the last two are enclosed in two marker tokens that are
+        kind: ``text``, ``vision`` or ``latent``; the last two are enclosed in two marker tokens
+        that are
             text tokens to the model and are counted in ``length``.
         start, length: place in the joint sequence.
         mode: ``causal``, ``full`` (bidirectional inside, seen by what follows) or ``noise``
             (bidirectional inside, seen by nobody else).
-        sample: samples never see each other. branch, sees: a segment sees earlier segments of its own
+        sample: samples never see each other. branch, sees: a segment sees earlier segments of its
+        own
             branch and of the branches it names.
         position: rotary position of the first token.
     """
@@ -54,10 +59,19 @@ class Layout:
     length: int = 0
     sample: int = 0
 
-    def _add(self, kind: str, length: int, mode: str, branch: int, sees: Sequence[int],
-             position: int) -> Segment:
-        s = Segment(kind, self.length, length, mode, self.sample, branch,
-                    frozenset(sees) | {branch}, position)
+    def _add(
+        self, kind: str, length: int, mode: str, branch: int, sees: Sequence[int], position: int
+    ) -> Segment:
+        s = Segment(
+            kind,
+            self.length,
+            length,
+            mode,
+            self.sample,
+            branch,
+            frozenset(sees) | {branch},
+            position,
+        )
         self.segments.append(s)
         self.length += length
         return s
@@ -66,23 +80,37 @@ class Layout:
         """Start another sample in the same row."""
         self.sample += 1
 
-    def text(self, length: int, position: int, branch: int = 0, sees: Sequence[int] = ()) -> Segment:
+    def text(
+        self, length: int, position: int, branch: int = 0, sees: Sequence[int] = ()
+    ) -> Segment:
         """``length`` text tokens (start and end included); positions advance by one each."""
-        return self._add('text', length, 'causal', branch, sees, position)
+        return self._add("text", length, "causal", branch, sees, position)
 
-    def picture(self, kind: str, tokens: int, position: int, noisy: bool = False, branch: int = 0,
-                sees: Sequence[int] = ()) -> Segment:
+    def picture(
+        self,
+        kind: str,
+        tokens: int,
+        position: int,
+        noisy: bool = False,
+        branch: int = 0,
+        sees: Sequence[int] = (),
+    ) -> Segment:
         """``tokens`` vision or latent tokens plus two markers, all at one position."""
-        return self._add(kind, tokens + 2, 'noise' if noisy else 'full', branch, sees, position)
+        return self._add(kind, tokens + 2, "noise" if noisy else "full", branch, sees, position)
 
-    # --- what the model needs ------------------------------------------------------------------------
+    # --- what the model needs
+    # ------------------------------------------------------------------------
 
     def positions(self) -> Tensor:
         """Rotary positions ``[N]`` in joint order."""
         out = torch.zeros(self.length, dtype=torch.long)
         for s in self.segments:
-            span = torch.arange(s.length) if s.kind == 'text' else torch.zeros(s.length, dtype=torch.long)
-            out[s.start:s.start + s.length] = s.position + span
+            span = (
+                torch.arange(s.length)
+                if s.kind == "text"
+                else torch.zeros(s.length, dtype=torch.long)
+            )
+            out[s.start : s.start + s.length] = s.position + span
         return out
 
     def indexes(self, kind: str) -> Tensor:
@@ -90,9 +118,9 @@ class Layout:
         out: list[int] = []
         for s in self.segments:
             inner = range(s.start + 1, s.start + s.length - 1)
-            if s.kind == 'text':
-                out += range(s.start, s.start + s.length) if kind == 'text' else ()
-            elif kind == 'text':
+            if s.kind == "text":
+                out += range(s.start, s.start + s.length) if kind == "text" else ()
+            elif kind == "text":
                 out += (s.start, s.start + s.length - 1)
             elif s.kind == kind:
                 out += inner
@@ -106,16 +134,17 @@ class Layout:
         """
         seg = torch.zeros(self.length, dtype=torch.long)
         for i, s in enumerate(self.segments):
-            seg[s.start:s.start + s.length] = i
+            seg[s.start : s.start + s.length] = i
         n = len(self.segments)
         allowed = torch.zeros(n, n, dtype=torch.bool)
         for i, q in enumerate(self.segments):
             for j, k in enumerate(self.segments):
-                allowed[i, j] = (q.sample == k.sample and k.branch in q.sees
-                                 and (k.mode != 'noise' or i == j))
+                allowed[i, j] = (
+                    q.sample == k.sample and k.branch in q.sees and (k.mode != "noise" or i == j)
+                )
         place = torch.arange(self.length)
         causal = place[:, None] >= place[None, :]
-        bidirectional = torch.tensor([s.mode != 'causal' for s in self.segments])
+        bidirectional = torch.tensor([s.mode != "causal" for s in self.segments])
         same = (seg[:, None] == seg[None, :]) & bidirectional[seg][:, None]
         return allowed[seg][:, seg] & (causal | same)
 
@@ -124,7 +153,8 @@ class Layout:
 class CompiledLayout:
     """A layout in the model's order (understanding group first), with its mask and rotary tables.
 
-    ``text``, ``vision`` are places inside the understanding group, ``latent`` places inside the generation
+    ``text``, ``vision`` are places inside the understanding group, ``latent`` places inside the
+    generation
     group; ``order`` maps model order to joint order.
     """
 
@@ -150,11 +180,13 @@ class CompiledLayout:
         return self.und_place(joint) - self.und_count
 
 
-def compile_layout(layout: Layout, head_dim: int, theta: float, device: str = 'cpu') -> CompiledLayout:
+def compile_layout(
+    layout: Layout, head_dim: int, theta: float, device: str = "cpu"
+) -> CompiledLayout:
     """Permute a layout into model order and build its mask and rotary tables (float32)."""
-    text, vision = layout.indexes('text'), layout.indexes('vision')
+    text, vision = layout.indexes("text"), layout.indexes("vision")
     und = torch.cat([text, vision]).sort().values
-    gen = layout.indexes('latent')
+    gen = layout.indexes("latent")
     order = torch.cat([und, gen])
     place = torch.full((layout.length,), -1, dtype=torch.long)
     place[und] = torch.arange(len(und))
@@ -163,23 +195,39 @@ def compile_layout(layout: Layout, head_dim: int, theta: float, device: str = 'c
     bias = torch.where(visible, 0.0, MASKED)[None, None]
     cos, sin = rope_tables(positions, head_dim, theta)
     return CompiledLayout(
-        place[text].to(device), place[vision].to(device), len(und), len(gen), order, positions,
-        bias.to(device), cos[None].to(device), sin[None].to(device), tuple(layout.segments))
+        place[text].to(device),
+        place[vision].to(device),
+        len(und),
+        len(gen),
+        order,
+        positions,
+        bias.to(device),
+        cos[None].to(device),
+        sin[None].to(device),
+        tuple(layout.segments),
+    )
 
 
 def packed_forward(
-    model: CooperModel, layout: CompiledLayout, text_ids: Tensor, vision: Tensor | None,
-    latents: Tensor | None, times: Tensor | None, latent_position_ids: Tensor | None,
+    model: CooperModel,
+    layout: CompiledLayout,
+    text_ids: Tensor,
+    vision: Tensor | None,
+    latents: Tensor | None,
+    times: Tensor | None,
+    latent_position_ids: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """The training forward.
 
     Args:
-        text_ids: ``[B, T]`` ids at ``layout.text``. vision: tokens ``[B, V, D]`` at ``layout.vision``.
+        text_ids: ``[B, T]`` ids at ``layout.text``. vision: tokens ``[B, V, D]`` at
+        ``layout.vision``.
         latents: noised latent tokens ``[B, M, c]``. times: ``[B, M]``, 0 for clean ones.
         latent_position_ids: ``[M]``.
 
     Returns:
-        normed understanding states ``[B, U, D]`` (feed to ``model.logits``) and velocities ``[B, M, c]``.
+        normed understanding states ``[B, U, D]`` (feed to ``model.logits``) and velocities ``[B,
+        M, c]``.
     """
     emb = model.embed(text_ids)
     und = emb.new_zeros(emb.shape[0], layout.und_count, emb.shape[-1])
@@ -203,8 +251,13 @@ def noised(data: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def training_losses(
-    hidden: Tensor, velocity: Tensor, model: CooperModel, ce_places: Tensor, labels: Tensor,
-    target: Tensor, noisy_places: Tensor,
+    hidden: Tensor,
+    velocity: Tensor,
+    model: CooperModel,
+    ce_places: Tensor,
+    labels: Tensor,
+    target: Tensor,
+    noisy_places: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Official losses, elementwise: cross-entropy per label ``[..]`` and squared velocity error.
 
@@ -212,7 +265,7 @@ def training_losses(
     ``noisy_places`` select latent tokens with t > 0.
     """
     logits = model.logits(hidden[:, ce_places])
-    ce = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction='none')
+    ce = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none")
     mse = (velocity[:, noisy_places] - target[:, noisy_places]).float() ** 2
     return ce, mse
 

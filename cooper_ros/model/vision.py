@@ -1,6 +1,7 @@
 """Vision towers behind one interface: picture in, one feature vector per patch out.
 
-Both towers take pictures ``[B, 3, H, W]`` in [-1, 1] with sides that are multiples of ``patch_size`` and
+Both towers take pictures ``[B, 3, H, W]`` in [-1, 1] with sides that are multiples of
+``patch_size`` and
 position ids ``[N]`` (row * max_patches_per_side + column), and return ``[B, N, hidden_size]``.
 """
 
@@ -16,7 +17,8 @@ from .configuration import CooperConfig
 
 
 def patchify(image: Tensor, size: int) -> Tensor:
-    """Cut ``[B, C, H, W]`` into ``[B, N, size*size*C]`` patches, pixel order (row, column, channel)."""
+    """Cut ``[B, C, H, W]`` into ``[B, N, size*size*C]`` patches, pixel order (row, column,
+    channel)."""
     b, c, h, w = image.shape
     x = image.reshape(b, c, h // size, size, w // size, size)
     return x.permute(0, 2, 4, 3, 5, 1).reshape(b, (h // size) * (w // size), size * size * c)
@@ -35,11 +37,16 @@ def siglip_encoder(config: CooperConfig) -> SiglipEncoder:
     """SigLIP encoder layers of ``config.vision``'s dimensions (tanh-GELU, LayerNorm eps 1e-6)."""
     v = config.vision
     siglip = SiglipVisionConfig(
-        hidden_size=v['hidden_size'], intermediate_size=v['intermediate_size'],
-        num_hidden_layers=v['num_layers'], num_attention_heads=v['num_attention_heads'],
-        patch_size=v['patch_size'], hidden_act='gelu_pytorch_tanh', layer_norm_eps=1e-6,
-        attention_dropout=0.0)
-    siglip._attn_implementation = 'eager'
+        hidden_size=v["hidden_size"],
+        intermediate_size=v["intermediate_size"],
+        num_hidden_layers=v["num_layers"],
+        num_attention_heads=v["num_attention_heads"],
+        patch_size=v["patch_size"],
+        hidden_act="gelu_pytorch_tanh",
+        layer_norm_eps=1e-6,
+        attention_dropout=0.0,
+    )
+    siglip._attn_implementation = "eager"
     return SiglipEncoder(siglip)
 
 
@@ -58,9 +65,10 @@ class SiglipTransformer(nn.Module):
         super().__init__()
         v = config.vision
         self.embeddings = SiglipEmbeddings(
-            v['hidden_size'], v['patch_size'], config.max_patches_per_side**2)
+            v["hidden_size"], v["patch_size"], config.max_patches_per_side**2
+        )
         self.encoder = siglip_encoder(config)
-        self.post_layernorm = nn.LayerNorm(v['hidden_size'], eps=1e-6)
+        self.post_layernorm = nn.LayerNorm(v["hidden_size"], eps=1e-6)
 
 
 class SiglipNaViT(nn.Module):
@@ -68,7 +76,7 @@ class SiglipNaViT(nn.Module):
 
     def __init__(self, config: CooperConfig) -> None:
         super().__init__()
-        self.patch_size = int(config.vision['patch_size'])
+        self.patch_size = int(config.vision["patch_size"])
         self.vision_model = SiglipTransformer(config)
 
     def forward(self, image: Tensor, position_ids: Tensor) -> Tensor:
@@ -79,10 +87,17 @@ class SiglipNaViT(nn.Module):
 
 
 # EfficientNet-Lite0 (Tan and Le 2019; the "lite" variant has no squeeze-excitation and uses ReLU6):
-# expansion, output channels, kernel, stride of the first block, repeats. The last stage (320 channels)
+# expansion, output channels, kernel, stride of the first block, repeats. The last stage (320
+# channels)
 # and the classifier are left out: their stride is the same and they cost a third of the tower.
-LITE0_STAGES = ((1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 40, 5, 2, 2), (6, 80, 3, 2, 3),
-                (6, 112, 5, 1, 3), (6, 192, 5, 2, 4))
+LITE0_STAGES = (
+    (1, 16, 3, 1, 1),
+    (6, 24, 3, 2, 2),
+    (6, 40, 5, 2, 2),
+    (6, 80, 3, 2, 3),
+    (6, 112, 5, 1, 3),
+    (6, 192, 5, 2, 4),
+)
 LITE0_TAPS = {2: 24, 4: 40, 10: 112, 14: 192}  # block index -> channels at strides 4, 8, 16, 32
 
 
@@ -102,7 +117,8 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inp == out
         self.expand = nn.Conv2d(inp, mid, 1) if expand > 1 else None
         self.depthwise = nn.Conv2d(
-            mid, mid, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=mid)
+            mid, mid, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=mid
+        )
         self.project = nn.Conv2d(mid, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,31 +132,36 @@ LITE0_WIDTH = 848  # 112 + 192 + 4 * 40 + 16 * 24
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite0 features gathered per 16-px patch, then SigLIP encoder layers over the patches.
+    """EfficientNet-Lite0 features gathered per 16-px patch, then SigLIP encoder layers over the
+    patches.
 
-    One vector per patch: stride 16 (112), stride 32 repeated (192), and the stride 8 and stride 4 maps
-    folded into the patch (160 + 384), so that position inside the patch is not lost. The convolutions are
+    One vector per patch: stride 16 (112), stride 32 repeated (192), and the stride 8 and stride 4
+    maps
+    folded into the patch (160 + 384), so that position inside the patch is not lost. The
+    convolutions are
     meant to stay frozen; the layers on top are trained.
     """
 
     def __init__(self, config: CooperConfig) -> None:
         super().__init__()
         v = config.vision
-        self.patch_size = int(v['patch_size'])
+        self.patch_size = int(v["patch_size"])
         if self.patch_size != 16:
-            raise ValueError(f'efficientnet_lite needs patch_size 16, got {self.patch_size}')
+            raise ValueError(f"efficientnet_lite needs patch_size 16, got {self.patch_size}")
         self.stem = nn.Conv2d(3, 32, 3, 2)
         blocks: list[nn.Module] = []
         channels = 32
         for expand, out, kernel, stride, repeats in LITE0_STAGES:
             for i in range(repeats):
-                blocks.append(InvertedResidual(channels, out, expand, kernel, stride if i == 0 else 1))
+                blocks.append(
+                    InvertedResidual(channels, out, expand, kernel, stride if i == 0 else 1)
+                )
                 channels = out
         self.blocks = nn.ModuleList(blocks)
-        self.patch_embedding = nn.Linear(LITE0_WIDTH, v['hidden_size'])
-        self.position_embedding = nn.Embedding(config.max_patches_per_side**2, v['hidden_size'])
+        self.patch_embedding = nn.Linear(LITE0_WIDTH, v["hidden_size"])
+        self.position_embedding = nn.Embedding(config.max_patches_per_side**2, v["hidden_size"])
         self.encoder = siglip_encoder(config)
-        self.post_layernorm = nn.LayerNorm(v['hidden_size'], eps=1e-6)
+        self.post_layernorm = nn.LayerNorm(v["hidden_size"], eps=1e-6)
 
     def features(self, image: Tensor) -> Tensor:
         """Normalised convolutional features ``[B, N, 848]`` of the frozen part."""
@@ -171,22 +192,23 @@ class EfficientNetLite(nn.Module):
         """Fold the batch norms of the package's checkpoint (eps 1e-3) into the convolutions."""
 
         def fold(conv: nn.Conv2d, weight: str, norm: str) -> None:
-            gain = state[norm + '.weight'] / torch.sqrt(state[norm + '.running_var'] + 1e-3)
+            gain = state[norm + ".weight"] / torch.sqrt(state[norm + ".running_var"] + 1e-3)
             conv.weight.data.copy_(state[weight] * gain[:, None, None, None])
             assert conv.bias is not None
-            conv.bias.data.copy_(state[norm + '.bias'] - state[norm + '.running_mean'] * gain)
+            conv.bias.data.copy_(state[norm + ".bias"] - state[norm + ".running_mean"] * gain)
 
-        fold(self.stem, '_conv_stem.weight', '_bn0')
+        fold(self.stem, "_conv_stem.weight", "_bn0")
         for i, block in enumerate(self.blocks):
             assert isinstance(block, InvertedResidual)
-            p = f'_blocks.{i}.'
+            p = f"_blocks.{i}."
             if block.expand is not None:
-                fold(block.expand, p + '_expand_conv.weight', p + '_bn0')
-            fold(block.depthwise, p + '_depthwise_conv.weight', p + '_bn1')
-            fold(block.project, p + '_project_conv.weight', p + '_bn2')
+                fold(block.expand, p + "_expand_conv.weight", p + "_bn0")
+            fold(block.depthwise, p + "_depthwise_conv.weight", p + "_bn1")
+            fold(block.project, p + "_project_conv.weight", p + "_bn2")
 
 
 def build_vision_tower(config: CooperConfig) -> nn.Module:
     """The tower named by ``config.vision['type']``."""
-    return {'siglip_navit': SiglipNaViT, 'efficientnet_lite': EfficientNetLite}[
-        config.vision['type']](config)
+    return {"siglip_navit": SiglipNaViT, "efficientnet_lite": EfficientNetLite}[
+        config.vision["type"]
+    ](config)

@@ -1,1 +1,2 @@
-"""Training: autoencoder, stage 1 (maps), stage 2 (interleaved questions); CPU processes or one GPU."""
+"""Training: autoencoder, stage 1 (maps), stage 2 (interleaved questions); CPU processes or one
+GPU."""

@@ -15,12 +15,21 @@ from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
 class AutoencoderStage:
     """Reconstruct map pictures; a little noise on the latents makes the decoder forgiving.
 
-    The noise has the size of the errors that one-step generation makes, so that a slightly wrong latent
+    The noise has the size of the errors that one-step generation makes, so that a slightly wrong
+    latent
     decodes to a slightly wrong picture.
     """
 
-    def __init__(self, model: CooperModel, store: FrameStore, val: FrameStore, codecs: MapCodecs,
-                 batch: int = 32, size: tuple[int, int] = (128, 96), noise: float = 0.15) -> None:
+    def __init__(
+        self,
+        model: CooperModel,
+        store: FrameStore,
+        val: FrameStore,
+        codecs: MapCodecs,
+        batch: int = 32,
+        size: tuple[int, int] = (128, 96),
+        noise: float = 0.15,
+    ) -> None:
         self.model, self.store, self.val, self.codecs = model, store, val, codecs
         self.batch, self.size, self.noise = batch, size, noise
         for p in model.parameters():
@@ -28,8 +37,9 @@ class AutoencoderStage:
         for p in model.autoencoder.parameters():
             p.requires_grad_(True)
         frequency = torch.bincount(
-            torch.cat([c[::7].flatten() for c in store.parts['classes']]).long(),
-            minlength=len(codecs.colours)).float()
+            torch.cat([c[::7].flatten() for c in store.parts["classes"]]).long(),
+            minlength=len(codecs.colours),
+        ).float()
         self.weights = class_weights(frequency)
 
     def refresh(self) -> None:
@@ -40,15 +50,20 @@ class AutoencoderStage:
         """Depth pictures, palette pictures and the class ids behind them, at map size."""
         log = self.codecs.log_depth(b.depth, 2)  # type: ignore[attr-defined]
         classes = b.classes[:, 1::2, 1::2]  # type: ignore[attr-defined]
-        return (self.codecs.depth_picture(log), self.codecs.class_picture(b.classes, 2),  # type: ignore[attr-defined]
-                classes)
+        return (
+            self.codecs.depth_picture(log),
+            self.codecs.class_picture(b.classes, 2),  # type: ignore[attr-defined]
+            classes,
+        )
 
-    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, step: int, progress: float, g: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """Depth L1 and gradients, palette L1 and cross-entropy, latent size."""
         b = sample_batch(self.store, self.batch, g, *self.size, augment=False)
         depth, palette, classes = self.pictures(b)
         x = torch.cat([depth, palette])
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             z = self.model.autoencoder.encode(x)
             # unit-size latents: without a pull to the sphere noise could be outgrown
             scale = z.float().pow(2).mean((1, 2, 3), keepdim=True).sqrt()
@@ -62,8 +77,13 @@ class AutoencoderStage:
         e_colour = (ys - palette).abs().mean()
         pull = (scale.log() ** 2).mean()
         total = e_depth + 0.5 * e_equal + 0.3 * e_class + 0.5 * e_colour + 0.1 * pull
-        return total, {'samples': self.batch, 'depth': float(e_depth.detach()), 'class': float(e_class.detach()),
-                       'colour': float(e_colour.detach()), 'size': float(scale.detach().mean())}
+        return total, {
+            "samples": self.batch,
+            "depth": float(e_depth.detach()),
+            "class": float(e_class.detach()),
+            "colour": float(e_colour.detach()),
+            "size": float(scale.detach().mean()),
+        }
 
     def evaluate(self) -> dict[str, float]:
         """Ceiling of the codec: metrics of reconstructed truth."""
@@ -72,10 +92,15 @@ class AutoencoderStage:
             b = self.val.batch(torch.arange(i, min(i + 16, len(self.val))))
             depth, palette, _ = self.pictures(b)
             y = self.model.autoencoder.decode(
-                self.model.autoencoder.encode(torch.cat([depth, palette])))
+                self.model.autoencoder.encode(torch.cat([depth, palette]))
+            )
             yd, ys = y.chunk(2)
-            log = F.interpolate(self.codecs.read_depth(yd)[:, None], scale_factor=2, mode='bilinear')
-            cls = F.interpolate(self.codecs.class_logits(ys), scale_factor=2, mode='nearest').argmax(1)
+            log = F.interpolate(
+                self.codecs.read_depth(yd)[:, None], scale_factor=2, mode="bilinear"
+            )
+            cls = F.interpolate(
+                self.codecs.class_logits(ys), scale_factor=2, mode="nearest"
+            ).argmax(1)
             metrics.add(log[:, 0], cls, b.depth, b.classes, b.instances)
         return metrics.result()
 
@@ -87,7 +112,8 @@ class AutoencoderStage:
         values = []
         for i in range(0, min(len(self.val), 160), 16):
             depth, palette, _ = self.pictures(
-                self.val.batch(torch.arange(i, min(i + 16, len(self.val)))))
+                self.val.batch(torch.arange(i, min(i + 16, len(self.val))))
+            )
             values.append(auto.encode(torch.cat([depth, palette])).flatten())
         z = torch.cat(values)
         auto.shift, auto.scale = round(float(z.mean()), 5), round(1 / float(z.std()), 5)

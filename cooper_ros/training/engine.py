@@ -1,7 +1,8 @@
 """The loop around a stage: budget, schedule, gradient averaging, logging, exact resume.
 
 A stage is an object with ``model``, ``loss(step, progress, generator) -> (Tensor, dict)`` and
-``evaluate() -> dict``. Randomness of a step depends on (seed, step, rank) only, so a run that resumes from a
+``evaluate() -> dict``. Randomness of a step depends on (seed, step, rank) only, so a run that
+resumes from a
 checkpoint does what it would have done without the break.
 """
 
@@ -31,7 +32,9 @@ class Stage(Protocol):
 
     model: nn.Module
 
-    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, step: int, progress: float, g: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """Loss of one batch and figures to log (``samples`` is required)."""
 
     def evaluate(self) -> dict[str, float]:
@@ -45,7 +48,8 @@ class Stage(Protocol):
 class Budget:
     """When to stop: after ``steps`` (deterministic) or after ``minutes`` of training time.
 
-    ``hold`` is the fraction of the budget at the full learning rate before it falls linearly to zero.
+    ``hold`` is the fraction of the budget at the full learning rate before it falls linearly to
+    zero.
     """
 
     minutes: float = 0.0
@@ -65,7 +69,7 @@ class Budget:
 
 def save_tensors(tensors: dict[str, Tensor], folder: Path, stem: str) -> None:
     """Write tensors as ``stem-*.safetensors`` of at most 15 MB each."""
-    for old in folder.glob(f'{stem}-*.safetensors'):
+    for old in folder.glob(f"{stem}-*.safetensors"):
         old.unlink()
     part: dict[str, Tensor] = {}
     used = count = 0
@@ -73,17 +77,17 @@ def save_tensors(tensors: dict[str, Tensor], folder: Path, stem: str) -> None:
         part[name] = t.detach().contiguous().clone()
         used += t.numel() * t.element_size()
         if used > SHARD_BYTES - 4_000_000:
-            save_file(part, str(folder / f'{stem}-{count:03d}.safetensors'))
+            save_file(part, str(folder / f"{stem}-{count:03d}.safetensors"))
             part, used, count = {}, 0, count + 1
     if part:
-        save_file(part, str(folder / f'{stem}-{count:03d}.safetensors'))
+        save_file(part, str(folder / f"{stem}-{count:03d}.safetensors"))
 
 
 def load_tensors(folder: Path, stem: str) -> dict[str, Tensor]:
     """Inverse of :func:`save_tensors`; empty where there are none."""
     out: dict[str, Tensor] = {}
-    for path in sorted(folder.glob(f'{stem}-*.safetensors')):
-        with safe_open(str(path), 'pt') as f:
+    for path in sorted(folder.glob(f"{stem}-*.safetensors")):
+        with safe_open(str(path), "pt") as f:
             for name in f.keys():  # noqa: SIM118 - not a dict
                 out[name] = f.get_tensor(name)
     return out
@@ -97,9 +101,21 @@ class Engine:
         rank, world: this process and their number; gradients are averaged over all (gloo or nccl).
     """
 
-    def __init__(self, stage: Stage, folder: str | Path, budget: Budget, seed: int = 0, rank: int = 0,
-                 world: int = 1, muon_lr: float = 0.02, adam_lr: float = 3e-3, ema: float = 0.998,
-                 eval_seconds: float = 240.0, save_seconds: float = 300.0, log_steps: int = 20) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        folder: str | Path,
+        budget: Budget,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        muon_lr: float = 0.02,
+        adam_lr: float = 3e-3,
+        ema: float = 0.998,
+        eval_seconds: float = 240.0,
+        save_seconds: float = 300.0,
+        log_steps: int = 20,
+    ) -> None:
         self.stage, self.folder, self.budget = stage, Path(folder), budget
         self.seed, self.rank, self.world = seed, rank, world
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,52 +125,66 @@ class Engine:
         self.step, self.seconds, self.samples = 0, 0.0, 0
         self.resume()
 
-    # --- state -----------------------------------------------------------------------------------------
+    # --- state
+    # -----------------------------------------------------------------------------------------
 
     def resume(self) -> None:
         """Continue from the folder's state, if it holds one."""
-        path = self.folder / 'state.json'
+        path = self.folder / "state.json"
         if not path.exists():
             return
         state = json.loads(path.read_text())
-        self.step, self.seconds, self.samples = state['step'], state['seconds'], state['samples']
-        self.ema.count = state['ema_count']
-        weights = load_tensors(self.folder, 'weights')
+        self.step, self.seconds, self.samples = state["step"], state["seconds"], state["samples"]
+        self.ema.count = state["ema_count"]
+        weights = load_tensors(self.folder, "weights")
         with torch.no_grad():
             for n, p in self.stage.model.named_parameters():
                 if n in weights:
                     p.copy_(weights[n])
-        self.ema.tensors.update(load_tensors(self.folder, 'ema'))
-        self.optim.load_state_tensors(load_tensors(self.folder, 'optimizer'))
+        self.ema.tensors.update(load_tensors(self.folder, "ema"))
+        self.optim.load_state_tensors(load_tensors(self.folder, "optimizer"))
 
     def save(self) -> None:
         """Write the resumable state and the averaged model (rank 0)."""
         if self.rank:
             return
         trained = {n: p for n, p in self.stage.model.named_parameters() if p.requires_grad}
-        save_tensors(trained, self.folder, 'weights')
-        save_tensors(self.ema.tensors, self.folder, 'ema')
-        save_tensors(self.optim.state_tensors(), self.folder, 'optimizer')
-        (self.folder / 'state.json').write_text(json.dumps(
-            {'step': self.step, 'seconds': self.seconds, 'samples': self.samples,
-             'ema_count': self.ema.count, 'seed': self.seed}))
+        save_tensors(trained, self.folder, "weights")
+        save_tensors(self.ema.tensors, self.folder, "ema")
+        save_tensors(self.optim.state_tensors(), self.folder, "optimizer")
+        (self.folder / "state.json").write_text(
+            json.dumps(
+                {
+                    "step": self.step,
+                    "seconds": self.seconds,
+                    "samples": self.samples,
+                    "ema_count": self.ema.count,
+                    "seed": self.seed,
+                }
+            )
+        )
         model: Any = self.stage.model
         state = {**model.state_dict(), **self.ema.tensors}
-        state = {n: t for n, t in state.items() if not n.startswith('aux_')}  # training only
-        save_model(model, self.folder / 'model', torch.float32, tensors=state)
+        state = {n: t for n, t in state.items() if not n.startswith("aux_")}  # training only
+        save_model(model, self.folder / "model", torch.float32, tensors=state)
 
     def log(self, kind: str, figures: dict[str, float]) -> None:
         """Append one line to ``log.jsonl`` (rank 0)."""
         if self.rank:
             return
-        line = {'kind': kind, 'step': self.step, 'samples': self.samples,
-                'seconds': round(self.seconds, 1),
-                **{k: round(v, 5) for k, v in figures.items()}}
-        with (self.folder / 'log.jsonl').open('a') as f:
-            f.write(json.dumps(line) + '\n')
+        line = {
+            "kind": kind,
+            "step": self.step,
+            "samples": self.samples,
+            "seconds": round(self.seconds, 1),
+            **{k: round(v, 5) for k, v in figures.items()},
+        }
+        with (self.folder / "log.jsonl").open("a") as f:
+            f.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
 
-    # --- loop -------------------------------------------------------------------------------------------
+    # --- loop
+    # -------------------------------------------------------------------------------------------
 
     def average_gradients(self) -> None:
         """Mean gradient over processes, as one flat message."""
@@ -166,7 +196,7 @@ class Engine:
         flat /= self.world
         at = 0
         for p, g in zip(self.optim.params, grads, strict=True):
-            p.grad = flat[at:at + g.numel()].view_as(p)
+            p.grad = flat[at : at + g.numel()].view_as(p)
             at += g.numel()
 
     def agreed_seconds(self) -> float:
@@ -189,8 +219,7 @@ class Engine:
             if progress >= 1.0:
                 break
             start = time.perf_counter()
-            g = torch.Generator().manual_seed(
-                (self.seed * 1_000_003 + self.step) * 64 + self.rank)
+            g = torch.Generator().manual_seed((self.seed * 1_000_003 + self.step) * 64 + self.rank)
             torch.manual_seed(int(torch.randint(2**31, (), generator=g)))
             loss, figures = self.stage.loss(self.step, progress, g)
             loss.backward()
@@ -199,13 +228,13 @@ class Engine:
             if not self.rank:
                 self.ema.update(self.stage.model)
             self.step += 1
-            self.samples += int(figures.pop('samples')) * self.world
+            self.samples += int(figures.pop("samples")) * self.world
             self.seconds += time.perf_counter() - start
             for k, v in figures.items():
                 sums[k] = sums.get(k, 0.0) + v
             count += 1
             if self.step % self.log_steps == 0:
-                self.log('train', {k: v / count for k, v in sums.items()})
+                self.log("train", {k: v / count for k, v in sums.items()})
                 sums, count = {}, 0
                 self.stage.refresh()
             if self.seconds > next_eval:
@@ -227,5 +256,5 @@ class Engine:
             figures = self.stage.evaluate()
         self.stage.model.train()
         self.ema.swap(self.stage.model)
-        self.log('eval', figures)
+        self.log("eval", figures)
         return figures

@@ -10,14 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FIELDS = ('rgb', 'depth', 'classes', 'instances', 'intrinsics', 'free_space')
+FIELDS = ("rgb", "depth", "classes", "instances", "intrinsics", "free_space")
 
 
 @dataclass
 class FrameBatch:
     """Frames of one size.
 
-    rgb float ``[B,3,H,W]`` in [-1,1]; depth float ``[B,H,W]`` m; classes long ``[B,H,W]``; instances uint8;
+    rgb float ``[B,3,H,W]`` in [-1,1]; depth float ``[B,H,W]`` m; classes long ``[B,H,W]``;
+    instances uint8;
     intrinsics ``[B,4]`` (fx, fy, cx, cy of this size); index: frame numbers in the store.
     """
 
@@ -31,7 +32,8 @@ class FrameBatch:
     window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
     def rays(self, patch: int) -> Tensor:
-        """Ray inputs ``[B, N, 5]``, the same numbers as :func:`cooper_ros.runtime.rays.patch_rays`."""
+        """Ray inputs ``[B, N, 5]``, the same numbers as
+        :func:`cooper_ros.runtime.rays.patch_rays`."""
         h, w = self.rgb.shape[-2] // patch, self.rgb.shape[-1] // patch
         fx, fy, cx, cy = (self.intrinsics[:, i, None, None] for i in range(4))
         u = torch.arange(w)[None, None, :] * patch + (patch - 1) / 2
@@ -56,16 +58,16 @@ class FrameStore:
 
     def refresh(self) -> int:
         """Load shards that appeared since; returns the number of frames now held."""
-        files = sorted(self.folder.glob('*.npz'))
+        files = sorted(self.folder.glob("*.npz"))
         for i, path in enumerate(files):
             if path in self.seen or i % self.world != self.rank:
                 continue
             self.seen.add(path)
             with np.load(path) as z:
-                count = len(z['rgb'])
+                count = len(z["rgb"])
                 for key in FIELDS:
                     self.parts[key].append(torch.from_numpy(np.ascontiguousarray(z[key])))
-                rows = z['objects']
+                rows = z["objects"]
                 of_frame = rows[:, 0].astype(int)
                 self.frame_objects += [rows[of_frame == k] for k in range(count)]
             self.sizes.append(count)
@@ -77,24 +79,41 @@ class FrameStore:
 
     def gather(self, key: str, index: Tensor) -> Tensor:
         """Rows of one field."""
-        shard = np.searchsorted(self.offsets, index.numpy(), side='right') - 1
-        return torch.stack([self.parts[key][s][i - self.offsets[s]]
-                            for s, i in zip(shard, index.tolist(), strict=True)])
+        shard = np.searchsorted(self.offsets, index.numpy(), side="right") - 1
+        return torch.stack(
+            [
+                self.parts[key][s][i - self.offsets[s]]
+                for s, i in zip(shard, index.tolist(), strict=True)
+            ]
+        )
 
     def batch(self, index: Tensor) -> FrameBatch:
         """Frames at their stored size."""
-        rgb = self.gather('rgb', index).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return FrameBatch(rgb, self.gather('depth', index).float(), self.gather('classes', index).long(),
-                          self.gather('instances', index), self.gather('intrinsics', index).float(),
-                          index, False)
+        rgb = self.gather("rgb", index).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return FrameBatch(
+            rgb,
+            self.gather("depth", index).float(),
+            self.gather("classes", index).long(),
+            self.gather("instances", index),
+            self.gather("intrinsics", index).float(),
+            index,
+            False,
+        )
 
 
 def flip(b: FrameBatch) -> FrameBatch:
     """Mirror left and right; the principal point moves with it."""
     k = b.intrinsics.clone()
     k[:, 2] = b.rgb.shape[-1] - 1 - k[:, 2]
-    return FrameBatch(b.rgb.flip(3), b.depth.flip(2), b.classes.flip(2), b.instances.flip(2), k,
-                      b.index, not b.flipped)
+    return FrameBatch(
+        b.rgb.flip(3),
+        b.depth.flip(2),
+        b.classes.flip(2),
+        b.instances.flip(2),
+        k,
+        b.index,
+        not b.flipped,
+    )
 
 
 def crop(b: FrameBatch, x0: int, y0: int, width: int, height: int) -> FrameBatch:
@@ -104,9 +123,16 @@ def crop(b: FrameBatch, x0: int, y0: int, width: int, height: int) -> FrameBatch
     k[:, 3] -= y0
     h, w = b.rgb.shape[-2:]
     ys, xs = slice(y0, y0 + height), slice(x0, x0 + width)
-    return FrameBatch(b.rgb[:, :, ys, xs], b.depth[:, ys, xs], b.classes[:, ys, xs],
-                      b.instances[:, ys, xs], k, b.index, b.flipped,
-                      (x0 / w, y0 / h, width / w, height / h))
+    return FrameBatch(
+        b.rgb[:, :, ys, xs],
+        b.depth[:, ys, xs],
+        b.classes[:, ys, xs],
+        b.instances[:, ys, xs],
+        k,
+        b.index,
+        b.flipped,
+        (x0 / w, y0 / h, width / w, height / h),
+    )
 
 
 def resize(b: FrameBatch, width: int, height: int) -> FrameBatch:
@@ -118,11 +144,18 @@ def resize(b: FrameBatch, width: int, height: int) -> FrameBatch:
     k[:, 1] *= sy
     k[:, 2] = (k[:, 2] + 0.5) * sx - 0.5
     k[:, 3] = (k[:, 3] + 0.5) * sy - 0.5
-    rgb = F.interpolate(b.rgb, (height, width), mode='bilinear', antialias=True)
+    rgb = F.interpolate(b.rgb, (height, width), mode="bilinear", antialias=True)
     ys = ((torch.arange(height) + 0.5) / sy).long()
     xs = ((torch.arange(width) + 0.5) / sx).long()
-    return FrameBatch(rgb, b.depth[:, ys][:, :, xs], b.classes[:, ys][:, :, xs],
-                      b.instances[:, ys][:, :, xs], k, b.index, b.flipped)
+    return FrameBatch(
+        rgb,
+        b.depth[:, ys][:, :, xs],
+        b.classes[:, ys][:, :, xs],
+        b.instances[:, ys][:, :, xs],
+        k,
+        b.index,
+        b.flipped,
+    )
 
 
 def jitter(rgb: Tensor, g: torch.Generator) -> Tensor:
@@ -148,9 +181,11 @@ def fit(b: FrameBatch, width: int, height: int, at: float = 0.5) -> FrameBatch:
     return b if (w, h) == (width, height) else resize(b, width, height)
 
 
-def sample_batch(store: FrameStore, size: int, g: torch.Generator, width: int, height: int,
-                 augment: bool = True) -> FrameBatch:
-    """A random batch at ``width`` x ``height``, mirrored half of the time and with other colours."""
+def sample_batch(
+    store: FrameStore, size: int, g: torch.Generator, width: int, height: int, augment: bool = True
+) -> FrameBatch:
+    """A random batch at ``width`` x ``height``, mirrored half of the time and with other
+    colours."""
     b = store.batch(torch.randint(len(store), (size,), generator=g))
     b = fit(b, width, height, float(torch.rand((), generator=g)))
     if augment:

@@ -1,6 +1,7 @@
 """Depth and segmentation as pictures in torch, losses on them, and their metrics.
 
-The codecs are those of :mod:`cooper_ros.core.codecs`, which the runtime uses; a test holds them equal.
+The codecs are those of :mod:`cooper_ros.core.codecs`, which the runtime uses; a test holds them
+equal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class MapCodecs:
         sharpness: class logits are ``-sharpness * squared colour distance``.
     """
 
-    def __init__(self, min_m: float, max_m: float, colours: Tensor, sharpness: float = 10.0) -> None:
+    def __init__(
+        self, min_m: float, max_m: float, colours: Tensor, sharpness: float = 10.0
+    ) -> None:
         self.low, self.high = math.log(min_m), math.log(max_m)
         self.colours, self.sharpness = colours.float(), sharpness
 
@@ -48,7 +51,7 @@ class MapCodecs:
         """``[B, 3, h, w]`` -> logits ``[B, classes, h, w]``."""
         # |p - c|^2 without |p|^2, which is the same for all classes
         c = self.colours
-        dot = torch.einsum('bchw,kc->bkhw', picture, c)
+        dot = torch.einsum("bchw,kc->bkhw", picture, c)
         return self.sharpness * (2 * dot - (c * c).sum(1)[None, :, None, None])
 
 
@@ -75,8 +78,9 @@ class MapMetrics:
         self.delta1: list[float] = []
         self.objects: list[float] = []
 
-    def add(self, log_depth: Tensor, classes: Tensor, depth: Tensor, truth: Tensor,
-            instances: Tensor) -> None:
+    def add(
+        self, log_depth: Tensor, classes: Tensor, depth: Tensor, truth: Tensor, instances: Tensor
+    ) -> None:
         """Add frames; predictions and truths ``[B, H, W]`` at one size."""
         d = log_depth.exp()
         ratio = torch.maximum(d / depth, depth / d)
@@ -99,12 +103,15 @@ class MapMetrics:
         c = self.confusion
         iou = c.diag() / (c.sum(0) + c.sum(1) - c.diag() + 1e-6)
         present = c.sum(1) > 200
-        o = torch.tensor(self.objects or [float('nan')])
-        return {'absrel': sum(self.absrel) / len(self.absrel),
-                'delta1': sum(self.delta1) / len(self.delta1),
-                'miou': float(iou[present].mean()),
-                'accuracy': float(c.diag().sum() / c.sum()),
-                'object_median': float(o.median()), 'object_20': float((o < 0.2).float().mean())}
+        o = torch.tensor(self.objects or [float("nan")])
+        return {
+            "absrel": sum(self.absrel) / len(self.absrel),
+            "delta1": sum(self.delta1) / len(self.delta1),
+            "miou": float(iou[present].mean()),
+            "accuracy": float(c.diag().sum() / c.sum()),
+            "object_median": float(o.median()),
+            "object_20": float((o < 0.2).float().mean()),
+        }
 
     def per_class(self) -> list[float]:
         """IoU of every class."""

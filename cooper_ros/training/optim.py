@@ -28,33 +28,46 @@ def orthogonalise(gradient: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, then orthogonalised update, for matrices (convolutions as ``[out, -1]``)."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95,
-                 weight_decay: float = 0.01) -> None:
-        super().__init__(params, {'lr': lr, 'momentum': momentum, 'weight_decay': weight_decay})
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
-            for p in group['params']:
+            for p in group["params"]:
                 if p.grad is None:
                     continue
                 state = self.state[p]
-                if 'momentum' not in state:
-                    state['momentum'] = torch.zeros_like(p)
-                state['momentum'].mul_(group['momentum']).add_(p.grad)
-                u = (p.grad + group['momentum'] * state['momentum']).reshape(p.shape[0], -1)
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(p)
+                state["momentum"].mul_(group["momentum"]).add_(p.grad)
+                u = (p.grad + group["momentum"] * state["momentum"]).reshape(p.shape[0], -1)
                 shapes.setdefault((u.shape[0], u.shape[1]), []).append((p, u))
             for (rows, cols), entries in shapes.items():
                 # One batched iteration per shape: fewer, larger matrix products.
                 update = orthogonalise(torch.stack([u for _, u in entries]))
                 scale = max(1.0, rows / cols) ** 0.5
                 for (p, _), u in zip(entries, update, strict=True):
-                    p.mul_(1 - group['lr'] * group['weight_decay'])
-                    p.add_(u.reshape(p.shape), alpha=-group['lr'] * scale)
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.add_(u.reshape(p.shape), alpha=-group["lr"] * scale)
 
 
-ADAM_ONLY = ('position_embedding', 'embed_tokens', 'lm_head', 'llm2vae', 'ray_embed', 'time_embedder', 'conv_out')
+ADAM_ONLY = (
+    "position_embedding",
+    "embed_tokens",
+    "lm_head",
+    "llm2vae",
+    "ray_embed",
+    "time_embedder",
+    "conv_out",
+)
 
 
 class Optimizers:
@@ -73,15 +86,16 @@ class Optimizers:
             self.optimizers.append(Muon(matrix, muon_lr))
             self.base.append(muon_lr)
         if rest:
-            self.optimizers.append(torch.optim.AdamW(
-                rest, adam_lr, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01))
+            self.optimizers.append(
+                torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)
+            )
             self.base.append(adam_lr)
 
     def step(self, factor: float) -> None:
         """Update with learning rates times ``factor`` and clear the gradients."""
         for opt, base in zip(self.optimizers, self.base, strict=True):
             for group in opt.param_groups:
-                group['lr'] = base * factor
+                group["lr"] = base * factor
             opt.step()
             opt.zero_grad(set_to_none=True)
 
@@ -92,15 +106,17 @@ class Optimizers:
         for opt in self.optimizers:
             for p, state in opt.state.items():
                 for key, value in state.items():
-                    out[f'{name[id(p)]}|{key}'] = torch.as_tensor(value)
+                    out[f"{name[id(p)]}|{key}"] = torch.as_tensor(value)
         return out
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Inverse of :meth:`state_tensors`; parameters without a state start afresh."""
-        owner = {id(p): opt for opt in self.optimizers for g in opt.param_groups for p in g['params']}
+        owner = {
+            id(p): opt for opt in self.optimizers for g in opt.param_groups for p in g["params"]
+        }
         by_name = dict(zip(self.names, self.params, strict=True))
         for full, value in tensors.items():
-            name, key = full.rsplit('|', 1)
+            name, key = full.rsplit("|", 1)
             if name in by_name:
                 p = by_name[name]
                 owner[id(p)].state[p][key] = value.clone()
@@ -111,7 +127,9 @@ class Ema:
 
     def __init__(self, model: nn.Module, decay: float = 0.998) -> None:
         self.decay, self.count = decay, 0
-        self.tensors = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        self.tensors = {
+            n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad
+        }
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:

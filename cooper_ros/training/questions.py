@@ -1,4 +1,5 @@
-"""Questions of a training frame, from its object table (the same generator that evaluation uses)."""
+"""Questions of a training frame, from its object table (the same generator that evaluation
+uses)."""
 
 from __future__ import annotations
 
@@ -26,9 +27,12 @@ def question_source() -> QuestionSource:
     """The simulator's question generator behind the interface of stage 2."""
     from cooper_ros.sim.questions import sample_questions
 
-    def source(rows: np.ndarray, free_space: float, rng: np.random.Generator,
-               count: int) -> Sequence[TrainingQuestion]:
-        return [TrainingQuestion(q.family, q.text, f'{think(q.chain)} {answer(q.answer)}', q.value)
-                for q in sample_questions(rows, free_space, rng, count)]
+    def source(
+        rows: np.ndarray, free_space: float, rng: np.random.Generator, count: int
+    ) -> Sequence[TrainingQuestion]:
+        return [
+            TrainingQuestion(q.family, q.text, f"{think(q.chain)} {answer(q.answer)}", q.value)
+            for q in sample_questions(rows, free_space, rng, count)
+        ]
 
     return source

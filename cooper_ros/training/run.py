@@ -34,8 +34,8 @@ class TrainOptions:
     data: str
     val: str
     out: str
-    start: str = ''
-    config: str = ''
+    start: str = ""
+    config: str = ""
     minutes: float = 0.0
     steps: int = 0
     seed: int = 0
@@ -54,15 +54,19 @@ class TrainOptions:
 
 def tokenizer_of(start: str) -> Tokenizer:
     """The tokenizer of a checkpoint, or a new word-level one."""
-    path = Path(start) / 'tokenizer.json' if start else None
+    path = Path(start) / "tokenizer.json" if start else None
     return Tokenizer.load(path) if path and path.exists() else Tokenizer.from_vocabulary()
 
 
 def token_ids(tokenizer: Tokenizer) -> dict[str, int]:
     """The four special ids under the configuration's names."""
     ids = tokenizer.marker_ids
-    return {'bos': ids.text_start, 'eos': ids.text_end, 'vision_start': ids.vision_start,
-            'vision_end': ids.vision_end}
+    return {
+        "bos": ids.text_start,
+        "eos": ids.text_end,
+        "vision_start": ids.vision_start,
+        "vision_end": ids.vision_end,
+    }
 
 
 def prompted(config: CooperConfig, tokenizer: Tokenizer) -> Prompted:
@@ -70,103 +74,139 @@ def prompted(config: CooperConfig, tokenizer: Tokenizer) -> Prompted:
     s = config.special_tokens
 
     def ids(name: str) -> torch.Tensor:
-        text = config.runtime['prompts'][name]
-        return torch.tensor([s['bos'], *tokenizer.encode(text), s['eos']])
+        text = config.runtime["prompts"][name]
+        return torch.tensor([s["bos"], *tokenizer.encode(text), s["eos"]])
 
-    return Prompted(torch.tensor([s['vision_start'], s['vision_end']]), ids('depth'),
-                    ids('segmentation'))
+    return Prompted(
+        torch.tensor([s["vision_start"], s["vision_end"]]), ids("depth"), ids("segmentation")
+    )
 
 
 def codecs_of(config: CooperConfig) -> MapCodecs:
     """The map codecs of a configuration."""
-    depth = config.runtime['depth']
-    return MapCodecs(depth['min_m'], depth['max_m'],
-                     torch.tensor(config.runtime['segmentation']['colours']))
+    depth = config.runtime["depth"]
+    return MapCodecs(
+        depth["min_m"], depth["max_m"], torch.tensor(config.runtime["segmentation"]["colours"])
+    )
 
 
-def parse_sizes(sizes: list[str], batch: int, config: CooperConfig) -> list[tuple[float, int, int, int]]:
+def parse_sizes(
+    sizes: list[str], batch: int, config: CooperConfig
+) -> list[tuple[float, int, int, int]]:
     """``0:128x96:32`` -> (0.0, 128, 96, 32); default: what the model takes of a 4:3 camera."""
     if not sizes:
-        side = int(config.runtime['vision_resize']['max_side'])
-        sizes = [f'0:{side}x{side * 3 // 4}:{batch or 32}']
+        side = int(config.runtime["vision_resize"]["max_side"])
+        sizes = [f"0:{side}x{side * 3 // 4}:{batch or 32}"]
     out = []
     for s in sizes:
-        at, wh, n = s.split(':')
-        w, h = wh.split('x')
+        at, wh, n = s.split(":")
+        w, h = wh.split("x")
         out.append((float(at), int(w), int(h), int(n)))
     return out
 
 
 def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
     """The model to train: from ``start`` or fresh with the ImageNet tower."""
-    torch.manual_seed(o.seed)  # parts that keep torch's own initialisation must agree between processes
+    torch.manual_seed(
+        o.seed
+    )  # parts that keep torch's own initialisation must agree between processes
     tokenizer = tokenizer_of(o.start)
     if o.start:
         model = load_model(o.start, torch.float32)
     else:
-        model = CooperModel(training_config(o.config or None, tokenizer.vocab_size,
-                                            token_ids(tokenizer)))
+        model = CooperModel(
+            training_config(o.config or None, tokenizer.vocab_size, token_ids(tokenizer))
+        )
         initialise(model, o.seed)
-        if model.config.vision['type'] == 'efficientnet_lite':
+        if model.config.vision["type"] == "efficientnet_lite":
             load_imagenet_tower(model)
     model.vit_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    frozen = ['vit_model.stem', 'vit_model.blocks']  # ImageNet convolutions, where the tower has them
-    # Stage 1 also trains the autoencoder's decoder, on the latents it will really get; the encoder stays,
+    frozen = [
+        "vit_model.stem",
+        "vit_model.blocks",
+    ]  # ImageNet convolutions, where the tower has them
+    # Stage 1 also trains the autoencoder's decoder, on the latents it will really get; the encoder
+    # stays,
     # so that latents keep their meaning.
-    frozen.append('autoencoder.vae.encoder' if o.stage == 'amg' else 'autoencoder')
+    frozen.append("autoencoder.vae.encoder" if o.stage == "amg" else "autoencoder")
     freeze(model, *frozen)
     return model.train(), tokenizer
 
 
-def build_stage(o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank: int,
-                world: int) -> Any:
+def build_stage(
+    o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank: int, world: int
+) -> Any:
     """The stage object of ``o.stage``."""
     store, val = FrameStore(o.data, rank, world), FrameStore(o.val)
     if not len(store) or not len(val):
-        raise CooperError(f'no shards for rank {rank} in {o.data} or {o.val}: run `cooper data sim`')
+        raise CooperError(
+            f"no shards for rank {rank} in {o.data} or {o.val}: run `cooper data sim`"
+        )
     codecs = codecs_of(model.config)
-    if o.stage == 'autoencoder':
+    if o.stage == "autoencoder":
         from .autoencoder import AutoencoderStage
+
         size = parse_sizes(o.sizes, o.batch, model.config)[0][1:3]
         return AutoencoderStage(model, store, val, codecs, o.batch or 32, size)
     passes = FramePasses(model, prompted(model.config, tokenizer))
     sizes = parse_sizes(o.sizes, o.batch, model.config)
     maps = MapStage(passes, store, val, codecs, sizes)
-    if o.stage == 'amg':
+    if o.stage == "amg":
         return maps
-    if o.stage == 'sft':
+    if o.stage == "sft":
         from .questions import question_source
         from .score import AnswerScore
         from .slots import SlotMaker
         from .stage2 import AnswerStage
-        maker = SlotMaker(tokenizer, model.config.special_tokens['bos'],
-                          model.config.special_tokens['eos'])
-        return AnswerStage(maps, store, maker, question_source(), o.batch or 12, replay=o.replay,
-                           score=AnswerScore(val, tokenizer))
-    raise CooperError(f'unknown stage {o.stage!r}')
+
+        maker = SlotMaker(
+            tokenizer, model.config.special_tokens["bos"], model.config.special_tokens["eos"]
+        )
+        return AnswerStage(
+            maps,
+            store,
+            maker,
+            question_source(),
+            o.batch or 12,
+            replay=o.replay,
+            score=AnswerScore(val, tokenizer),
+        )
+    raise CooperError(f"unknown stage {o.stage!r}")
 
 
 def worker(rank: int, o: TrainOptions, meeting: str) -> None:
     """One training process."""
-    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if o.processes > 1:
-        dist.init_process_group('gloo', init_method=f'file://{meeting}', rank=rank,
-                                world_size=o.processes)
+        dist.init_process_group(
+            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=o.processes
+        )
     model, tokenizer = build(o)
     stage = build_stage(o, model, tokenizer, rank, o.processes)
-    rates = {'autoencoder': (0.02, 3e-3), 'amg': (0.02, 3e-3), 'sft': (0.01, 2e-3)}[o.stage]
+    rates = {"autoencoder": (0.02, 3e-3), "amg": (0.02, 3e-3), "sft": (0.01, 2e-3)}[o.stage]
     engine = Engine(
-        stage, o.out, Budget(o.minutes, o.steps, hold=o.hold), o.seed, rank, o.processes,
-        o.muon_lr or rates[0], o.adam_lr or rates[1], o.ema, o.eval_seconds, o.save_seconds,
-        o.log_steps)
+        stage,
+        o.out,
+        Budget(o.minutes, o.steps, hold=o.hold),
+        o.seed,
+        rank,
+        o.processes,
+        o.muon_lr or rates[0],
+        o.adam_lr or rates[1],
+        o.ema,
+        o.eval_seconds,
+        o.save_seconds,
+        o.log_steps,
+    )
     engine.run()
     if rank == 0:
-        if o.stage == 'autoencoder':
+        if o.stage == "autoencoder":
             engine.ema.swap(model)
             stage.normalise()
             from cooper_ros.model.checkpoint import save_model
-            save_model(model, Path(o.out) / 'model', torch.float32)
-        tokenizer.save(Path(o.out) / 'model' / 'tokenizer.json')
+
+            save_model(model, Path(o.out) / "model", torch.float32)
+        tokenizer.save(Path(o.out) / "model" / "tokenizer.json")
     if o.processes > 1:
         dist.barrier()
         dist.destroy_process_group()
@@ -175,9 +215,9 @@ def worker(rank: int, o: TrainOptions, meeting: str) -> None:
 def train(o: TrainOptions) -> None:
     """Run a stage; the averaged model ends up in ``out/model``."""
     Path(o.out).mkdir(parents=True, exist_ok=True)
-    (Path(o.out) / 'options.json').write_text(json.dumps(vars(o), indent=1))
+    (Path(o.out) / "options.json").write_text(json.dumps(vars(o), indent=1))
     if o.processes == 1:
-        worker(0, o, '')
+        worker(0, o, "")
         return
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(worker, args=(o, str(Path(folder) / 'meeting')), nprocs=o.processes)
+        mp.spawn(worker, args=(o, str(Path(folder) / "meeting")), nprocs=o.processes)

@@ -1,4 +1,5 @@
-"""Quick answer scores during training: distance questions on validation frames, with the model's own maps."""
+"""Quick answer scores during training: distance questions on validation frames, with the model's
+own maps."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class AnswerScore:
         self.val, self.tokenizer, self.frames = val, tokenizer, frames
 
     def questions(self) -> list[tuple[int, str, float]]:
-        """(frame, object, distance m) for objects that are alone of their class and well visible."""
+        """(frame, object, distance m) for objects that are alone of their class and well
+        visible."""
         out = []
         for frame in range(min(self.frames, len(self.val))):
             rows = self.val.frame_objects[frame]
@@ -36,38 +38,48 @@ class AnswerScore:
     @torch.no_grad()
     def __call__(self, stage: Any) -> dict[str, float]:
         """Score a stage-2 stage."""
-        errors: dict[str, list[float]] = {'answer': [], 'direct': []}
+        errors: dict[str, list[float]] = {"answer": [], "direct": []}
         chain_gap: list[float] = []
         items = self.questions()
         maker, passes = stage.maker, stage.passes
         bos, eos = maker.bos, maker.eos
         for start in range(0, len(items), 32):
-            part = items[start:start + 32]
-            b = fit(self.val.batch(torch.tensor([f for f, _, _ in part])), *stage.maps.sizes[-1][1:3])
+            part = items[start : start + 32]
+            b = fit(
+                self.val.batch(torch.tensor([f for f, _, _ in part])), *stage.maps.sizes[-1][1:3]
+            )
             rows, columns = b.rgb.shape[-2] // 16, b.rgb.shape[-1] // 16
-            with torch.autocast('cpu', torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16):
                 image = stage.maps.passes.see(b)
                 own = stage.maps.passes.generate(image, rows, columns).float()
                 full = passes.context(image, rows, columns, own)
                 for kind in errors:
                     leads = []
                     for _, name, _ in part:
-                        q = list(self.tokenizer.encode(f'how far is the {name} ?'))
-                        leads.append([*(maker.mode if kind == 'direct' else []), bos, *q, eos, bos])
-                    turns = passes.decode(full, leads, [SEES[kind]] * len(part), rows * columns + 2, eos)
+                        q = list(self.tokenizer.encode(f"how far is the {name} ?"))
+                        leads.append([*(maker.mode if kind == "direct" else []), bos, *q, eos, bos])
+                    turns = passes.decode(
+                        full, leads, [SEES[kind]] * len(part), rows * columns + 2, eos
+                    )
                     for (_, _, truth), ids in zip(part, turns, strict=True):
                         text = self.tokenizer.decode(ids)
                         value = read_answer(text).value
                         error = abs(value - truth) / truth if np.isfinite(value) else 9.0
                         errors[kind].append(error)
                         chains = parse_chains(text)
-                        if kind == 'answer' and chains and np.isfinite(value):
+                        if kind == "answer" and chains and np.isfinite(value):
                             chain_gap.append(abs(chains[0].distance_m - value) / max(value, 0.1))
-        out: dict[str, float] = {'questions': float(len(items))}
+        out: dict[str, float] = {"questions": float(len(items))}
         for kind, e in errors.items():
             a = np.array(e)
-            out.update({f'{kind}_median': float(np.median(a)), f'{kind}_20': float((a < 0.2).mean()),
-                        f'{kind}_25': float((a < 0.25).mean()), f'{kind}_parsed': float((a < 9).mean())})
+            out.update(
+                {
+                    f"{kind}_median": float(np.median(a)),
+                    f"{kind}_20": float((a < 0.2).mean()),
+                    f"{kind}_25": float((a < 0.25).mean()),
+                    f"{kind}_parsed": float((a < 9).mean()),
+                }
+            )
         if chain_gap:
-            out['chain_gap'] = float(np.median(chain_gap))
+            out["chain_gap"] = float(np.median(chain_gap))
         return out

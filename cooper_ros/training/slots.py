@@ -5,7 +5,8 @@ A slot is one question with one turn of the model. Kinds:
 * ``answer``: sees picture, depth and segmentation; writes the chain and the answer.
 * ``direct``: sees the picture only, after the mode word.
 * ``depth``, ``segmentation``: the turns that ask for the maps (they see what exists at that point).
-* ``arithmetic``: place and depth of an imagined object are given; only what follows from them is trained.
+* ``arithmetic``: place and depth of an imagined object are given; only what follows from them is
+trained.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.reasoning.chains import ChainObject, answer, format_metres, render_chain, think
 from cooper_ros.reasoning.prompts import NANO_DEPTH_TURN, NANO_DIRECT, NANO_SEGMENTATION_TURN
 
-KINDS = ('answer', 'direct', 'depth', 'segmentation', 'arithmetic')
-SEES = {'answer': 3, 'direct': 1, 'depth': 1, 'segmentation': 2, 'arithmetic': 1}  # prefix blocks
-_NUMBER = re.compile(r'\d+\.\d\d')
-_PLACE = re.compile(r'[uv] \d\d')
+KINDS = ("answer", "direct", "depth", "segmentation", "arithmetic")
+SEES = {"answer": 3, "direct": 1, "depth": 1, "segmentation": 2, "arithmetic": 1}  # prefix blocks
+_NUMBER = re.compile(r"\d+\.\d\d")
+_PLACE = re.compile(r"[uv] \d\d")
 
 
 class Encoder(Protocol):
@@ -70,9 +71,9 @@ class SlotMaker:
         self.encoder, self.bos, self.eos = encoder, bos, eos
         self.mode = [bos, *encoder.encode(NANO_DIRECT), eos]
 
-    def make(self, kind: str, question: str, turn: str, given: str = '') -> Slot:
+    def make(self, kind: str, question: str, turn: str, given: str = "") -> Slot:
         """A slot whose turn is ``given`` (not trained) followed by ``turn``."""
-        lead = (self.mode if kind == 'direct' else [])
+        lead = self.mode if kind == "direct" else []
         lead = [*lead, self.bos, *self.encoder.encode(question), self.eos]
         known = self.encoder.encode(given) if given else []
         body = list(self.encoder.encode(turn))
@@ -84,11 +85,13 @@ class SlotMaker:
 
     def request(self, kind: str, question: str) -> Slot:
         """The turn that asks for a map."""
-        return self.make(kind, question,
-                         NANO_DEPTH_TURN if kind == 'depth' else NANO_SEGMENTATION_TURN)
+        return self.make(
+            kind, question, NANO_DEPTH_TURN if kind == "depth" else NANO_SEGMENTATION_TURN
+        )
 
-    def arithmetic(self, intrinsics: Sequence[float], width: int, height: int,
-                   rng: np.random.Generator) -> Slot:
+    def arithmetic(
+        self, intrinsics: Sequence[float], width: int, height: int, rng: np.random.Generator
+    ) -> Slot:
         """Back-projection and range of an imagined object under the frame's intrinsics."""
         fx, fy, cx, cy = (float(v) for v in intrinsics)
         label = CLASS_NAMES[int(rng.integers(3, len(CLASS_NAMES)))]
@@ -99,18 +102,19 @@ class SlotMaker:
         y = ((v + 0.5) / 100 * height - 0.5 - cy) / fy * d
         item = ChainObject(label, u, v, d, x, y)
         chain = render_chain(item)
-        cut = chain.index(' x ')
-        given = '<think> ' + chain[:cut]
-        rest = chain[cut + 1:] + ' </think> ' + answer(format_metres(item.distance_m))
-        assert think(chain) == given + ' ' + rest.split(' <answer>')[0]
-        return self.make('arithmetic', f'how far is the {label} ?', rest, given)
+        cut = chain.index(" x ")
+        given = "<think> " + chain[:cut]
+        rest = chain[cut + 1 :] + " </think> " + answer(format_metres(item.distance_m))
+        assert think(chain) == given + " " + rest.split(" <answer>")[0]
+        return self.make("arithmetic", f"how far is the {label} ?", rest, given)
 
 
 @dataclass
 class SlotBatch:
     """Padded slots of a batch of frames, ``S`` slots per frame, row-major by frame.
 
-    ids ``[B*S, T]``, labels ``[B*S, T]``, weights ``[B*S, T]``, positions ``[B*S, T]``, sees ``[B*S]`` (number
+    ids ``[B*S, T]``, labels ``[B*S, T]``, weights ``[B*S, T]``, positions ``[B*S, T]``, sees
+    ``[B*S]`` (number
     of prefix blocks visible).
     """
 
@@ -132,7 +136,7 @@ def collate(slots: Sequence[Slot], pad: int) -> SlotBatch:
     for i, s in enumerate(slots):
         k = len(s.ids)
         ids[i, :k] = torch.tensor(s.ids)
-        labels[i, :k - 1] = ids[i, 1:k]
+        labels[i, : k - 1] = ids[i, 1:k]
         weights[i, :k] = torch.tensor(s.weights)
     positions = sees[:, None] + torch.arange(length)[None]
     return SlotBatch(ids, labels, weights, positions, sees)

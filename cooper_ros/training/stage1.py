@@ -29,23 +29,24 @@ def grid_ids(rows: int, columns: int, side: int) -> Tensor:
 class Prompted:
     """Token ids that the frame passes need."""
 
-    markers: Tensor       # [2] vision start and end
-    depth: Tensor         # [P] depth prompt with text start and end
+    markers: Tensor  # [2] vision start and end
+    depth: Tensor  # [P] depth prompt with text start and end
     segmentation: Tensor  # [P] segmentation prompt, of the same length
 
 
 class FramePasses:
     """The model's passes over a batch of frames, as the runtime runs them.
 
-    One prefix (picture) is shared; both maps are denoised as one batch of twice the frames, each behind its
+    One prefix (picture) is shared; both maps are denoised as one batch of twice the frames, each
+    behind its
     own prompt. Equal to the packed forward with one branch per map; a test holds that.
     """
 
     def __init__(self, model: CooperModel, prompts: Prompted) -> None:
         if len(prompts.depth) != len(prompts.segmentation):
-            raise ValueError('depth and segmentation prompt must have equal length')
+            raise ValueError("depth and segmentation prompt must have equal length")
         self.model, self.prompts = model, prompts
-        self.patch = int(model.config.vision['patch_size'])
+        self.patch = int(model.config.vision["patch_size"])
         self.seen: Tensor | None = None
 
     def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,7 +73,9 @@ class FramePasses:
         und = torch.cat([m[:, :1], x, m[:, 1:]], 1)
         cos, sin = self._rope(torch.zeros(und.shape[1]))
         hidden, _, k, v = self.model.language_model.model(und, None, cos, sin, torch.zeros(1))
-        self.seen = None if hidden is None else hidden[:, 1:-1]  # vision states, for the auxiliary loss
+        self.seen = (
+            None if hidden is None else hidden[:, 1:-1]
+        )  # vision states, for the auxiliary loss
         return k, v
 
     def draw(self, cache: Cache, rows: int, columns: int, x: Tensor, time: Tensor) -> Tensor:
@@ -84,18 +87,22 @@ class FramePasses:
         m = self.model.embed(self.prompts.markers).expand(2 * frames, -1, -1)
         und = torch.cat([text, m], 1)
         p, n, past = text.shape[1], rows * columns, k.shape[3]
-        gen = self.model.latent_tokens(x, time, grid_ids(rows, columns, self.model.config.max_latent_size))
+        gen = self.model.latent_tokens(
+            x, time, grid_ids(rows, columns, self.model.config.max_latent_size)
+        )
         # The prompt is causal and does not see the map; markers and latents see everything.
         bias = torch.zeros(p + 2 + n, past + p + 2 + n)
         bias[:p, past:] = torch.full((p, p + 2 + n), MASKED).triu(1)
         cos, sin = self._rope(torch.cat([1 + torch.arange(p), torch.full((2 + n,), 1 + p)]))
         _, h, _, _ = self.model.language_model.model(
-            und, gen, cos, sin, bias[None, None], k.repeat(1, 2, 1, 1, 1), v.repeat(1, 2, 1, 1, 1))
+            und, gen, cos, sin, bias[None, None], k.repeat(1, 2, 1, 1, 1), v.repeat(1, 2, 1, 1, 1)
+        )
         assert h is not None
         return self.model.velocity(h)
 
-    def generate(self, cache: Cache, rows: int, columns: int, steps: int = 1,
-                 noise: Tensor | None = None) -> Tensor:
+    def generate(
+        self, cache: Cache, rows: int, columns: int, steps: int = 1, noise: Tensor | None = None
+    ) -> Tensor:
         """Latent tokens ``[2B, N, c]`` by Euler steps from zero (or given) noise."""
         frames = cache[0].shape[1]
         x = torch.zeros(2 * frames, rows * columns, self.model.config.latent_token_size)
@@ -103,7 +110,9 @@ class FramePasses:
             x = noise
         grid = torch.linspace(1, 0, steps + 1)
         for t, s in zip(grid[:-1], grid[1:], strict=True):
-            velocity = self.draw(cache, rows, columns, x, torch.full((2 * frames,), float(t))).float()
+            velocity = self.draw(
+                cache, rows, columns, x, torch.full((2 * frames,), float(t))
+            ).float()
             x = x - velocity * (t - s)
         return x
 
@@ -116,33 +125,47 @@ class FramePasses:
 class MapStage:
     """Losses of stage 1.
 
-    L1 between the data that the velocity implies and the true latents; decoded pictures add log-depth L1 and
-    palette cross-entropy on part of the batch. A share of samples sits at random times with noise, so that
+    L1 between the data that the velocity implies and the true latents; decoded pictures add
+    log-depth L1 and
+    palette cross-entropy on part of the batch. A share of samples sits at random times with noise,
+    so that
     more steps stay possible.
 
     Args:
         sizes: picture sizes (width, height) by progress: ``[(from progress, width, height), ...]``.
     """
 
-    def __init__(self, passes: FramePasses, store: FrameStore, val: FrameStore, codecs: MapCodecs,
-                 sizes: list[tuple[float, int, int, int]], decoded: float = 0.5,
-                 noisy: float = 0.1, auxiliary: bool = False) -> None:
+    def __init__(
+        self,
+        passes: FramePasses,
+        store: FrameStore,
+        val: FrameStore,
+        codecs: MapCodecs,
+        sizes: list[tuple[float, int, int, int]],
+        decoded: float = 0.5,
+        noisy: float = 0.1,
+        auxiliary: bool = False,
+    ) -> None:
         self.passes, self.model = passes, passes.model
         self.store, self.val, self.codecs, self.sizes = store, val, codecs, sizes
         self.decoded, self.noisy = decoded, noisy
-        # Training only: a linear read-out of both maps from the understanding states of the picture's own
+        # Training only: a linear read-out of both maps from the understanding states of the
+        # picture's own
         # cells. Without it the picture's features learn through four layers of attention of another
         # expert, and slowly. It is not part of the model and is not saved with it.
         self.auxiliary: nn.Module | None = None
         if auxiliary:
             self.model.aux_maps = nn.Linear(
-                self.model.config.hidden_size, 2 * self.model.config.latent_token_size)
+                self.model.config.hidden_size, 2 * self.model.config.latent_token_size
+            )
             self.auxiliary = self.model.aux_maps
         frequency = torch.bincount(
-            torch.cat([c[::7].flatten() for c in store.parts['classes']]).long(),
-            minlength=len(codecs.colours)).float()
+            torch.cat([c[::7].flatten() for c in store.parts["classes"]]).long(),
+            minlength=len(codecs.colours),
+        ).float()
         self.weights = class_weights(frequency)
-        # Walls and floors are most pixels and the easy part: objects count more in the depth loss too.
+        # Walls and floors are most pixels and the easy part: objects count more in the depth loss
+        # too.
         self.depth_weights = self.weights.clamp(0.5, 3.0)
 
     def refresh(self) -> None:
@@ -158,14 +181,21 @@ class MapStage:
             z = self.model.autoencoder.encode(x).float()
         return log, classes, pack_latents(z, self.model.config.latent_patch_size)
 
-    def map_losses(self, b: FrameBatch, cache: Cache, g: torch.Generator,
-                   ) -> tuple[Tensor, dict[str, float], Tensor]:
+    def map_losses(
+        self,
+        b: FrameBatch,
+        cache: Cache,
+        g: torch.Generator,
+    ) -> tuple[Tensor, dict[str, float], Tensor]:
         """Loss, figures and the implied latents (detached) of both maps."""
         rows, columns = b.rgb.shape[-2] // self.passes.patch, b.rgb.shape[-1] // self.passes.patch
         log, classes, data = self.truth(b)
         n = len(data)
-        t = torch.where(torch.rand(n, generator=g) < self.noisy,
-                        torch.rand(n, generator=g) * 0.95 + 0.05, torch.ones(n))
+        t = torch.where(
+            torch.rand(n, generator=g) < self.noisy,
+            torch.rand(n, generator=g) * 0.95 + 0.05,
+            torch.ones(n),
+        )
         noise = torch.randn(data.shape, generator=g) * (t < 1)[:, None, None]
         x = (1 - t)[:, None, None] * data + t[:, None, None] * noise
         velocity = self.passes.draw(cache, rows, columns, x, t).float()
@@ -178,8 +208,10 @@ class MapStage:
             guess = torch.cat(self.auxiliary(seen).float().chunk(2, -1))
             e_aux = (guess - data).abs().flatten(1).mean(1)
             total = total + e_aux[:half].mean() + 0.6 * e_aux[half:].mean()
-        figures = {'latent_depth': float(e_latent[:half].detach().mean()),
-                   'latent_class': float(e_latent[half:].detach().mean())}
+        figures = {
+            "latent_depth": float(e_latent[:half].detach().mean()),
+            "latent_class": float(e_latent[half:].detach().mean()),
+        }
         take = max(1, int(self.decoded * half))
         at = torch.randperm(half, generator=g)[:take]
         y = self.passes.pictures(implied[torch.cat([at, at + half])], rows, columns).float()
@@ -188,7 +220,7 @@ class MapStage:
         predicted = (yd.mean(1) + 1) * span + self.codecs.low
         e_depth = depth_loss(predicted, log[at], self.depth_weights[classes[at]])
         e_class = F.cross_entropy(self.codecs.class_logits(ys), classes[at], weight=self.weights)
-        figures.update(depth=float(e_depth.detach()), **{'class': float(e_class.detach())})
+        figures.update(depth=float(e_depth.detach()), **{"class": float(e_class.detach())})
         return total + e_depth + 0.3 * e_class, figures, implied.detach()
 
     def size_at(self, progress: float) -> tuple[int, int, int]:
@@ -196,7 +228,9 @@ class MapStage:
         _, *now = [s for s in self.sizes if progress >= s[0]][-1]
         return now[0], now[1], now[2]
 
-    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, step: int, progress: float, g: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """One batch."""
         width, height, batch = self.size_at(progress)
         # Other aspect ratios now and then: cameras are not all 4:3.
@@ -206,24 +240,28 @@ class MapStage:
         elif r < 0.12:
             width = width * 3 // 4 // 16 * 16
         b = sample_batch(self.store, batch, g, width, height)
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             cache = self.passes.see(b)
             total, figures, _ = self.map_losses(b, cache, g)
-        return total, {'samples': batch, **figures}
+        return total, {"samples": batch, **figures}
 
-    def predict(self, b: FrameBatch, steps: int = 1, noise: Tensor | None = None,
-                ) -> tuple[Tensor, Tensor]:
+    def predict(
+        self,
+        b: FrameBatch,
+        steps: int = 1,
+        noise: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Log depth and class ids at the batch's size."""
         rows, columns = b.rgb.shape[-2] // self.passes.patch, b.rgb.shape[-1] // self.passes.patch
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             cache = self.passes.see(b)
             tokens = self.passes.generate(cache, rows, columns, steps, noise)
             y = self.passes.pictures(tokens, rows, columns).float()
         yd, ys = y.chunk(2)
         size = b.depth.shape[-2:]
-        log = F.interpolate(self.codecs.read_depth(yd)[:, None], size=size, mode='bilinear')[:, 0]
+        log = F.interpolate(self.codecs.read_depth(yd)[:, None], size=size, mode="bilinear")[:, 0]
         # nearest, as the runtime enlarges labels: blending palette colours invents classes
-        cls = F.interpolate(self.codecs.class_logits(ys), size=size, mode='nearest').argmax(1)
+        cls = F.interpolate(self.codecs.class_logits(ys), size=size, mode="nearest").argmax(1)
         return log, cls
 
     def evaluate(self) -> dict[str, float]:

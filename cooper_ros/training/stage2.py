@@ -1,4 +1,5 @@
-"""Stage 2: interleaved reasoning on the model's own and on true maps, all questions behind one prefix."""
+"""Stage 2: interleaved reasoning on the model's own and on true maps, all questions behind one
+prefix."""
 
 from __future__ import annotations
 
@@ -53,17 +54,25 @@ class AnswerPasses:
         m = self.model.embed(self.passes.prompts.markers).expand(frames, -1, -1)
         ids = grid_ids(rows, columns, self.model.config.max_latent_size).repeat(2)
         gen = self.model.latent_tokens(
-            torch.cat([depth, segmentation], 1), torch.zeros(frames), ids)
+            torch.cat([depth, segmentation], 1), torch.zeros(frames), ids
+        )
         und = torch.cat([m, m], 1)
         second = torch.cat([torch.zeros(2), torch.ones(2), torch.zeros(n), torch.ones(n)])
         bias = torch.zeros(4 + 2 * n, past + 4 + 2 * n)
         bias[:, past:] = torch.where(second[:, None] < second[None, :], MASKED, 0.0)
         cos, sin = rope_tables(1 + second, self.model.config.head_dim, self.model.config.rope_theta)
         _, _, nk, nv = self.model.language_model.model(
-            und, gen, cos[None], sin[None], bias[None, None], k, v)
+            und, gen, cos[None], sin[None], bias[None, None], k, v
+        )
         # put the rows of one map together, so that "the first two blocks" is a slice
-        order = torch.cat([torch.tensor([0, 1]), 4 + torch.arange(n),
-                           torch.tensor([2, 3]), 4 + n + torch.arange(n)])
+        order = torch.cat(
+            [
+                torch.tensor([0, 1]),
+                4 + torch.arange(n),
+                torch.tensor([2, 3]),
+                4 + n + torch.arange(n),
+            ]
+        )
         return torch.cat([k, nk[:, :, :, order]], 3), torch.cat([v, nv[:, :, :, order]], 3)
 
     def read(self, cache: Cache, slots: SlotBatch, block: int) -> Tensor:
@@ -76,17 +85,32 @@ class AnswerPasses:
         bias[..., :past] = torch.where(visible, 0.0, MASKED)[:, None, None]
         bias[..., past:] = torch.full((length, length), MASKED).triu(1)
         cos, sin = rope_tables(
-            slots.positions, self.model.config.head_dim, self.model.config.rope_theta)
+            slots.positions, self.model.config.head_dim, self.model.config.rope_theta
+        )
         hidden, _, _, _ = self.model.language_model.model(
-            self.model.embed(slots.ids), None, cos[:, None].squeeze(1), sin[:, None].squeeze(1), bias,
-            k.repeat_interleave(per_frame, 1), v.repeat_interleave(per_frame, 1))
+            self.model.embed(slots.ids),
+            None,
+            cos[:, None].squeeze(1),
+            sin[:, None].squeeze(1),
+            bias,
+            k.repeat_interleave(per_frame, 1),
+            v.repeat_interleave(per_frame, 1),
+        )
         assert hidden is not None
         return hidden
 
     @torch.no_grad()
-    def decode(self, cache: Cache, leads: Sequence[Sequence[int]], sees: Sequence[int], block: int,
-               eos: int, max_tokens: int = 120) -> list[list[int]]:
-        """Greedy turns behind equal-frame prefixes; ``leads`` end with the text start of the turn."""
+    def decode(
+        self,
+        cache: Cache,
+        leads: Sequence[Sequence[int]],
+        sees: Sequence[int],
+        block: int,
+        eos: int,
+        max_tokens: int = 120,
+    ) -> list[list[int]]:
+        """Greedy turns behind equal-frame prefixes; ``leads`` end with the text start of the
+        turn."""
         k, v = cache
         n, past = len(leads), k.shape[3]
         width = max(len(x) for x in leads)
@@ -97,8 +121,10 @@ class AnswerPasses:
         seen = torch.where(torch.arange(past)[None] < (block_sees * block)[:, None], 0.0, MASKED)
         own = torch.where(torch.arange(width)[None] >= pad[:, None], 0.0, MASKED)
         causal = torch.full((width, width), MASKED).triu(1)
-        bias = torch.cat([seen[:, None].expand(-1, width, -1),
-                          (own[:, None] + causal[None]).clamp(min=MASKED)], 2)[:, None]
+        bias = torch.cat(
+            [seen[:, None].expand(-1, width, -1), (own[:, None] + causal[None]).clamp(min=MASKED)],
+            2,
+        )[:, None]
         positions = (block_sees - pad)[:, None] + torch.arange(width)[None]
         out: list[list[int]] = [[] for _ in range(n)]
         done = [False] * n
@@ -106,7 +132,8 @@ class AnswerPasses:
         decoder = self.model.language_model.model
         for _ in range(max_tokens):
             cos, sin = rope_tables(
-                positions, self.model.config.head_dim, self.model.config.rope_theta)
+                positions, self.model.config.head_dim, self.model.config.rope_theta
+            )
             hidden, _, nk, nv = decoder(self.model.embed(ids), None, cos, sin, bias, k, v)
             k, v = torch.cat([k, nk.to(k.dtype)], 3), torch.cat([v, nv.to(v.dtype)], 3)
             nxt = self.model.logits(hidden[:, -1]).argmax(-1)
@@ -127,16 +154,27 @@ QuestionSource = Callable[[np.ndarray, float, np.random.Generator, int], Sequenc
 
 
 class AnswerStage:
-    """Cross-entropy on turns; maps from truth or from the model, depth sometimes rescaled with the answers.
+    """Cross-entropy on turns; maps from truth or from the model, depth sometimes rescaled with the
+    answers.
 
     Args:
         questions: ``(rows, free space, rng, count) -> questions`` with ``text`` and ``turn``.
-        slots_per_frame: questions with maps, besides one direct, one arithmetic and one request slot.
+        slots_per_frame: questions with maps, besides one direct, one arithmetic and one request
+        slot.
         replay: every ``replay``-th step also trains the maps, so that they do not drift.
     """
 
-    def __init__(self, maps: MapStage, store: FrameStore, maker: SlotMaker, questions: QuestionSource,
-                 batch: int = 12, slots_per_frame: int = 4, replay: int = 3, score: Any = None) -> None:
+    def __init__(
+        self,
+        maps: MapStage,
+        store: FrameStore,
+        maker: SlotMaker,
+        questions: QuestionSource,
+        batch: int = 12,
+        slots_per_frame: int = 4,
+        replay: int = 3,
+        score: Any = None,
+    ) -> None:
         self.maps, self.store, self.maker, self.questions = maps, store, maker, questions
         self.model, self.passes = maps.model, AnswerPasses(maps.passes)
         self.batch, self.slots_per_frame, self.replay = batch, slots_per_frame, replay
@@ -146,32 +184,43 @@ class AnswerStage:
         """Take in new shards."""
         self.store.refresh()
 
-    def frame_slots(self, rows: np.ndarray, free: float, intrinsics: Sequence[float],
-                    size: tuple[int, int], rng: np.random.Generator) -> list[Slot]:
-        """Slots of one frame: answers, one direct, one arithmetic; a map request replaces one sometimes."""
+    def frame_slots(
+        self,
+        rows: np.ndarray,
+        free: float,
+        intrinsics: Sequence[float],
+        size: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> list[Slot]:
+        """Slots of one frame: answers, one direct, one arithmetic; a map request replaces one
+        sometimes."""
         items = list(self.questions(rows, free, rng, self.slots_per_frame + 1))
         slots: list[Slot] = []
         for i, q in enumerate(items):
-            kind = 'direct' if i == len(items) - 1 else 'answer'
+            kind = "direct" if i == len(items) - 1 else "answer"
             if i == 0 and rng.random() < 0.3:
-                slots.append(self.maker.request(
-                    'depth' if rng.random() < 0.5 else 'segmentation', q.text))
+                slots.append(
+                    self.maker.request("depth" if rng.random() < 0.5 else "segmentation", q.text)
+                )
             else:
                 slots.append(self.maker.make(kind, q.text, q.turn))
         while len(slots) < self.slots_per_frame + 2:
             slots.append(self.maker.arithmetic(intrinsics, *size, rng))
         return slots
 
-    def context_latents(self, b: FrameBatch, own: Tensor, scale: Tensor, g: torch.Generator,
-                        predicted: Tensor) -> Tensor:
-        """Latents that go into the context: the model's where ``own``, and depth times ``scale``."""
+    def context_latents(
+        self, b: FrameBatch, own: Tensor, scale: Tensor, g: torch.Generator, predicted: Tensor
+    ) -> Tensor:
+        """Latents that go into the context: the model's where ``own``, and depth times
+        ``scale``."""
         codecs, half = self.maps.codecs, len(b.rgb)
         rows, columns = b.rgb.shape[-2] // 16, b.rgb.shape[-1] // 16
         log = codecs.log_depth(b.depth, 2)
         with torch.no_grad():
             true_s = self.model.autoencoder.encode(codecs.class_picture(b.classes, 2)).float()
             shown = codecs.read_depth(
-                self.maps.passes.pictures(predicted[:half], rows, columns).float())
+                self.maps.passes.pictures(predicted[:half], rows, columns).float()
+            )
             base = torch.where(own[:, None, None], shown, log) + scale.log()[:, None, None]
             z = self.model.autoencoder.encode(codecs.depth_picture(base)).float()
         depth = pack_latents(z, 2)
@@ -180,7 +229,9 @@ class AnswerStage:
         segmentation = torch.where(own[:, None, None], predicted[half:], pack_latents(true_s, 2))
         return torch.cat([depth, segmentation])
 
-    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, step: int, progress: float, g: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
         """One batch of frames with their slots."""
         b = self.store.batch(torch.randint(len(self.store), (self.batch,), generator=g))
         b = fit(b, *self.maps.sizes[-1][1:3])
@@ -190,19 +241,22 @@ class AnswerStage:
         n, height, width = len(b.rgb), b.rgb.shape[-2], b.rgb.shape[-1]
         rng = np.random.default_rng(int(torch.randint(2**31, (), generator=g)))
         own = torch.rand(n, generator=g) < 0.6
-        scale = torch.where(torch.rand(n, generator=g) < 0.5,
-                            ((torch.rand(n, generator=g) - 0.5)).exp(), torch.ones(n))
+        scale = torch.where(
+            torch.rand(n, generator=g) < 0.5,
+            (torch.rand(n, generator=g) - 0.5).exp(),
+            torch.ones(n),
+        )
         slots: list[Slot] = []
         for i in range(n):
             frame, s = int(b.index[i]), float(scale[i])
             rows = transform_rows(self.store.frame_objects[frame], b.flipped, s, width)
-            free = float(self.store.gather('free_space', b.index[i:i + 1])[0]) * s
+            free = float(self.store.gather("free_space", b.index[i : i + 1])[0]) * s
             slots += self.frame_slots(rows, free, b.intrinsics[i].tolist(), (width, height), rng)
         batch = collate(slots, self.maker.eos)
         rows_n, columns = height // 16, width // 16
         figures: dict[str, float] = {}
         total = torch.zeros(())
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             cache = self.maps.passes.see(b)
             if self.replay and step % self.replay == 0:
                 keep = self.maps.noisy
@@ -217,14 +271,18 @@ class AnswerStage:
             hidden = self.passes.read(full, batch, rows_n * columns + 2)
             trained = batch.weights > 0
             logits = self.model.logits(hidden[trained]).float()
-        # Direct slots see a picture that contradicts a rescaled depth map: train them on true scale only.
-        direct = torch.tensor([s.kind == 'direct' for s in slots]).view(n, -1)
+        # Direct slots see a picture that contradicts a rescaled depth map: train them on true
+        # scale only.
+        direct = torch.tensor([s.kind == "direct" for s in slots]).view(n, -1)
         drop = (direct & (scale != 1)[:, None]).flatten()
         weight = torch.where(drop[:, None], 0.0, batch.weights)[trained]
-        ce = F.cross_entropy(logits, batch.labels[trained], reduction='none')
+        ce = F.cross_entropy(logits, batch.labels[trained], reduction="none")
         text = (ce * weight).sum() / weight.sum()
-        return text + total, {'samples': n, 'text': float(text.detach()), **{
-            'map_' + k: v for k, v in figures.items()}}
+        return text + total, {
+            "samples": n,
+            "text": float(text.detach()),
+            **{"map_" + k: v for k, v in figures.items()},
+        }
 
     def evaluate(self) -> dict[str, float]:
         """Map metrics and, where a scorer was given, answers on the validation frames."""

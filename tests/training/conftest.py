@@ -10,10 +10,10 @@ import pytest
 WIDTH, HEIGHT, FRAMES = 64, 48, 24
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope="session")
 def shards(tmp_path_factory) -> Path:
     """Two shards in the simulator's format: coloured tiles, depth tied to the class."""
-    folder = tmp_path_factory.mktemp('shards')
+    folder = tmp_path_factory.mktemp("shards")
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     for s in range(2):
@@ -25,34 +25,46 @@ def shards(tmp_path_factory) -> Path:
             depth.append((0.5 + 0.4 * tile).astype(np.float16))
             classes.append(tile.astype(np.uint8))
             for c in (3, 4, 5, 6):
-                v, u = (np.argwhere(tile == c).mean(0) / (HEIGHT, WIDTH))
+                v, u = np.argwhere(tile == c).mean(0) / (HEIGHT, WIDTH)
                 z = 0.5 + 0.4 * c
                 px, py = (u * WIDTH - 31.5) / 50 * z, (v * HEIGHT - 23.5) / 50 * z
                 r = float(np.sqrt(z * z + px * px + py * py))
-                objects.append([frame, c, c, 256 / (WIDTH * HEIGHT), u, v, z, px, py, r, 0.3, 0.3,
-                                px, py, z])
-        np.savez(folder / f'shard-{s}.npz', rgb=np.stack(rgb), depth=np.stack(depth),
-                 classes=np.stack(classes), instances=np.stack(classes),
-                 intrinsics=np.tile(np.float32([50, 50, 31.5, 23.5]), (FRAMES, 1)),
-                 free_space=np.full(FRAMES, 1.5, np.float32), objects=np.float32(objects),
-                 seed=np.arange(FRAMES))
+                objects.append(
+                    [frame, c, c, 256 / (WIDTH * HEIGHT), u, v, z, px, py, r, 0.3, 0.3, px, py, z]
+                )
+        np.savez(
+            folder / f"shard-{s}.npz",
+            rgb=np.stack(rgb),
+            depth=np.stack(depth),
+            classes=np.stack(classes),
+            instances=np.stack(classes),
+            intrinsics=np.tile(np.float32([50, 50, 31.5, 23.5]), (FRAMES, 1)),
+            free_space=np.full(FRAMES, 1.5, np.float32),
+            objects=np.float32(objects),
+            seed=np.arange(FRAMES),
+        )
     return folder
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory) -> Path:
     """cooper-nano's configuration with every width cut down."""
     import json
 
     from cooper_ros.training.setup import CONFIGS
 
-    data = json.loads((CONFIGS / 'nano.json').read_text())
-    data.update(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-                intermediate_size=96)
-    data['vision'].update(hidden_size=32, intermediate_size=48, num_attention_heads=2, num_layers=1)
-    data['autoencoder'].update(ch=8, z_channels=8, norm_num_groups=4)
-    data['runtime']['vision_resize'].update(max_side=64, min_side=32)
-    data['runtime']['map_resize'].update(max_side=32, min_side=16)
-    path = tmp_path_factory.mktemp('config') / 'tiny.json'
+    data = json.loads((CONFIGS / "nano.json").read_text())
+    data.update(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=96,
+    )
+    data["vision"].update(hidden_size=32, intermediate_size=48, num_attention_heads=2, num_layers=1)
+    data["autoencoder"].update(ch=8, z_channels=8, norm_num_groups=4)
+    data["runtime"]["vision_resize"].update(max_side=64, min_side=32)
+    data["runtime"]["map_resize"].update(max_side=32, min_side=16)
+    path = tmp_path_factory.mktemp("config") / "tiny.json"
     path.write_text(json.dumps(data))
     return path

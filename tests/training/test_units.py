@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch', reason='torch (training extra) is not installed')
+torch = pytest.importorskip("torch", reason="torch (training extra) is not installed")
 
 from cooper_ros.core.codecs import DepthCodec, PaletteCodec, sphere_palette  # noqa: E402
 from cooper_ros.core.types import Intrinsics  # noqa: E402
@@ -22,29 +22,30 @@ def test_codecs_equal_core():
     colours = sphere_palette(27)
     ours = MapCodecs(0.25, 10.0, torch.tensor(colours))
     depth = np.random.default_rng(0).uniform(0.3, 9.0, (6, 8)).astype(np.float32)
-    code = DepthCodec(0.25, 10.0, 'log')
+    code = DepthCodec(0.25, 10.0, "log")
     picture = ours.depth_picture(ours.log_depth(torch.tensor(depth)[None], 1))[0].numpy()
     np.testing.assert_allclose(picture, code.encode(depth), atol=1e-6)
-    np.testing.assert_allclose(ours.read_depth(torch.tensor(picture)[None])[0].exp().numpy(), depth,
-                               rtol=1e-4)
+    np.testing.assert_allclose(
+        ours.read_depth(torch.tensor(picture)[None])[0].exp().numpy(), depth, rtol=1e-4
+    )
     labels = np.arange(27).reshape(3, 9).astype(np.uint8)
-    palette = PaletteCodec(tuple('abcdefghijklmnopqrstuvwxyzA'), np.asarray(colours, np.float32))
+    palette = PaletteCodec(tuple("abcdefghijklmnopqrstuvwxyzA"), np.asarray(colours, np.float32))
     shown = ours.class_picture(torch.tensor(labels.astype(np.int64))[None], 1)[0].numpy()
     np.testing.assert_allclose(shown, palette.encode(labels), atol=1e-6)
     assert (ours.class_logits(torch.tensor(shown)[None]).argmax(1)[0].numpy() == labels).all()
 
 
-@pytest.mark.parametrize('change', ['none', 'flip', 'crop', 'resize'])
+@pytest.mark.parametrize("change", ["none", "flip", "crop", "resize"])
 def test_rays_follow_the_picture(shards, change):
     """Ray inputs equal the runtime's for the intrinsics that the changed picture really has."""
     b = FrameStore(shards).batch(torch.arange(2))
     k = Intrinsics(50.0, 50.0, 31.5, 23.5, 64, 48)
-    if change == 'flip':
+    if change == "flip":
         b = flip(b)  # symmetric camera: unchanged intrinsics
-    elif change == 'crop':
+    elif change == "crop":
         b = crop(b, 16, 0, 32, 48)
         k = k.cropped(16, 0, 32, 48)
-    elif change == 'resize':
+    elif change == "resize":
         b = resize(b, 32, 16)
         k = k.scaled(32, 16)
     rows, columns = b.rgb.shape[-2] // 16, b.rgb.shape[-1] // 16
@@ -68,15 +69,16 @@ def test_slots_train_the_turn_only():
     tokenizer = Tokenizer.from_vocabulary()
     ids = tokenizer.marker_ids
     maker = SlotMaker(tokenizer, ids.text_start, ids.text_end)
-    turn = '<think> <obj> mug u 42 v 17 d 1.35 x +0.12 y -0.30 </obj> </think> <answer> 1.42 m </answer>'
-    slot = maker.make('answer', 'how far is the mug ?', turn)
+    chain = "<obj> mug u 42 v 17 d 1.35 x +0.12 y -0.30 </obj>"
+    turn = f"<think> {chain} </think> <answer> 1.42 m </answer>"
+    slot = maker.make("answer", "how far is the mug ?", turn)
     trained = [slot.ids[i + 1] for i, w in enumerate(slot.weights) if w > 0]
     assert trained[-1] == ids.text_end
     assert tokenizer.decode(trained[:-1]) == turn
     assert sorted(set(slot.weights)) == [0.0, 0.3, 0.4, 1.0]
     low = [w for w in slot.weights if w == 0.3]
     assert len(low) == 4  # d, x, y and the answer have one noise-like digit each
-    batch = collate([slot, maker.request('depth', 'how far is the mug ?')], ids.text_end)
+    batch = collate([slot, maker.request("depth", "how far is the mug ?")], ids.text_end)
     assert batch.positions[0, 0] == 3 and batch.positions[1, 0] == 1
     assert (batch.labels[0, :-1] == batch.ids[0, 1:]).all()
 
@@ -95,12 +97,13 @@ def test_arithmetic_slot_is_true():
         (chain,) = parse_chains(text)
         assert read_answer(text).value == pytest.approx(chain.distance_m, abs=0.02)
         assert chain.x_m == pytest.approx(
-            ((chain.u + 0.5) * 1.92 - 0.5 - 95.5) / 150 * chain.d_m, abs=0.01)
+            ((chain.u + 0.5) * 1.92 - 0.5 - 95.5) / 150 * chain.d_m, abs=0.01
+        )
 
 
 def test_digit_weights_match_tokens():
     tokenizer = Tokenizer.from_vocabulary()
-    text = '<answer> 1.42 m </answer>'
+    text = "<answer> 1.42 m </answer>"
     ids = list(tokenizer.encode(text))
     assert digit_weights(text, ids, tokenizer) == [1.0, 1.0, 1.0, 1.0, 0.3, 1.0, 1.0]
 
