@@ -84,7 +84,7 @@ class CooperConfig(PretrainedConfig):
         self.intermediate_size = intermediate_size
         self.rms_norm_eps = rms_norm_eps
         self.rope_theta = float(rope_theta)
-        self.vision = (
+        self.vision: dict[str, Any] = (
             dict(vision)
             if vision
             else {
@@ -96,7 +96,7 @@ class CooperConfig(PretrainedConfig):
                 "patch_size": 14,
             }
         )
-        self.autoencoder = (
+        self.autoencoder: dict[str, Any] = (
             dict(autoencoder)
             if autoencoder
             else {

@@ -55,10 +55,13 @@ class MoTAttention(nn.Module):
 
     def _project(self, x: Tensor, suffix: str) -> tuple[Tensor, Tensor, Tensor]:
         b, n, _ = x.shape
-        m = self._modules
-        q = m["q_norm" + suffix](m["q_proj" + suffix](x).view(b, n, self.heads, self.head_dim))
-        k = m["k_norm" + suffix](m["k_proj" + suffix](x).view(b, n, self.kv_heads, self.head_dim))
-        v = m["v_proj" + suffix](x).view(b, n, self.kv_heads, self.head_dim)
+        q = getattr(self, "q_norm" + suffix)(
+            getattr(self, "q_proj" + suffix)(x).view(b, n, self.heads, self.head_dim)
+        )
+        k = getattr(self, "k_norm" + suffix)(
+            getattr(self, "k_proj" + suffix)(x).view(b, n, self.kv_heads, self.head_dim)
+        )
+        v = getattr(self, "v_proj" + suffix)(x).view(b, n, self.kv_heads, self.head_dim)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def forward(
@@ -91,10 +94,9 @@ class MoTAttention(nn.Module):
         out = (weights.reshape(b, g, repeat * s, t) @ v).reshape(b, g * repeat, s, e)
         out = out.transpose(1, 2).reshape(b, s, g * repeat * e)
         n = 0 if und is None else und.shape[1]
-        m = self._modules
         return (
-            None if und is None else m["o_proj"](out[:, :n]),
-            None if gen is None else m["o_proj" + GEN](out[:, n:]),
+            None if und is None else self.o_proj(out[:, :n]),  # type: ignore[operator]
+            None if gen is None else getattr(self, "o_proj" + GEN)(out[:, n:]),
             new_k,
             new_v,
         )
@@ -128,10 +130,9 @@ class MoTLayer(nn.Module):
         past_k: Tensor | None,
         past_v: Tensor | None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
-        m = self._modules
 
         def normed(x: Tensor | None, name: str) -> Tensor | None:
-            return None if x is None else m[name](x)
+            return None if x is None else getattr(self, name)(x)
 
         a_und, a_gen, k, v = self.self_attn(
             normed(und, "input_layernorm"),
@@ -146,7 +147,9 @@ class MoTLayer(nn.Module):
         for x, a, suffix in ((und, a_und, ""), (gen, a_gen, GEN)):
             if x is not None and a is not None:
                 x = x + a
-                x = x + m["mlp" + suffix](m["post_attention_layernorm" + suffix](x))
+                x = x + getattr(self, "mlp" + suffix)(
+                    getattr(self, "post_attention_layernorm" + suffix)(x)
+                )
             out.append(x)
         return out[0], out[1], k, v
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,7 +68,7 @@ class Budget:
         return min(1.0, (step + 1) / self.warmup_steps) * max(fall, 0.0) + 1e-4
 
 
-def save_tensors(tensors: dict[str, Tensor], folder: Path, stem: str) -> None:
+def save_tensors(tensors: Mapping[str, Tensor], folder: Path, stem: str) -> None:
     """Write tensors as ``stem-*.safetensors`` of at most 15 MB each."""
     for old in folder.glob(f"{stem}-*.safetensors"):
         old.unlink()

@@ -68,7 +68,7 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
         elif isinstance(module, nn.Embedding):
             normal(module.weight, 0.3)
     for layer in model.language_model.model.layers:
-        a = layer.self_attn  # type: ignore[union-attr]
+        a: Any = layer.self_attn
         groups = model.config.num_attention_heads // model.config.num_key_value_heads
         key = a.k_proj.weight.view(model.config.num_key_value_heads, -1, model.config.hidden_size)
         query = key.repeat_interleave(groups, 0).reshape(-1, model.config.hidden_size)
@@ -76,7 +76,7 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
             getattr(a, "q_proj" + suffix).weight.copy_(query)
             getattr(a, "q_norm" + suffix).weight.fill_(SHARP)
     # What all tokens share must not outweigh where they are: then a query finds its own cell first.
-    model.time_embedder.mlp[2].weight.mul_(0.1)
+    model.time_embedder.mlp[2].weight.mul_(0.1)  # type: ignore[operator]
     if model.ray_embed is not None:
         model.ray_embed.weight.mul_(0.5)
         # The last input, ln(patch / fx), is about -1.75 +- 0.5 over robot cameras: centre and
@@ -91,7 +91,7 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
             model.config.position_period,
             model.config.position_frequency,
         )
-        model.vit_model.position_embedding.weight.copy_(table)  # type: ignore[union-attr]
+        model.vit_model.position_embedding.weight.copy_(table)  # type: ignore[operator, union-attr]
     model.llm2vae.weight.mul_(0.3)
     model.llm2vae.bias.zero_()
     model.language_model.lm_head.weight.mul_(0.5)
