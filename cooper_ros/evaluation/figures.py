@@ -28,7 +28,7 @@ def summarise(results: Results, *, seed: int = 0, samples: int = SAMPLES) -> dic
     if not results:
         raise ValueError("no scene was evaluated")
     answers = [record for result in results for record in result.answers]
-    return {
+    figures = {
         "depth": _depth(results, samples, seed),
         "segmentation": _segmentation(results, samples, seed),
         "objects": _objects(results, samples, seed),
@@ -41,6 +41,22 @@ def summarise(results: Results, *, seed: int = 0, samples: int = SAMPLES) -> dic
             "answer_median": median_of([[a.seconds for a in r.answers] for r in results]),
         },
     }
+    figures["baselines"]["error_ratio"] = _error_ratios(figures)
+    return figures
+
+
+def _error_ratios(figures: dict[str, Any]) -> dict[str, float]:
+    """The model's error over that of the baseline which does not look; 0.5 is half of it."""
+    ratios = {}
+    mean_depth = figures["baselines"].get("mean_depth")
+    if mean_depth:
+        ratios["depth"] = figures["depth"]["absrel"] / mean_depth["depth"]["absrel"]
+    question_only = figures["baselines"].get("question_only", {})
+    for family, found in question_only.items():
+        key = "median_rel_error"
+        if key in found and found[key] > 0.0:
+            ratios[family] = figures["questions"][family][key] / found[key]
+    return ratios
 
 
 def _bounds(

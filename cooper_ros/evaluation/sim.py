@@ -135,8 +135,10 @@ def results(options: Options, chosen: Sequence[Task]) -> Iterator[SceneResult]:
 
 
 def _no_simulator(error: ModuleNotFoundError) -> CooperError:
+    # an error that crossed from a worker process has lost its name
+    missing = error.name or "mujoco"
     return CooperError(
-        f"test scenes need the Python package {error.name!r}: pip install 'cooper_ros[sim]'"
+        f"test scenes need the Python package {missing!r}: pip install 'cooper_ros[sim]'"
     )
 
 

@@ -108,6 +108,10 @@ def summary(figures: Mapping[str, Any]) -> str:
             ],
         )
     )
+    ratios = figures["baselines"].get("error_ratio", {})
+    if ratios:
+        shown = ", ".join(f"{name} {number(ratio, 2)}" for name, ratio in ratios.items())
+        parts.append(f"error over that of a baseline that does not look: {shown}")
     parts += _probe_lines(figures["probes"])
     seconds = figures["seconds"]
     parts.append(

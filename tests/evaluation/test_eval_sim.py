@@ -146,6 +146,7 @@ def test_measuring_true_maps_gives_the_truth(perfect: list[SceneResult]) -> None
 def test_baselines_look_at_nothing_and_are_worse(perfect: list[SceneResult]) -> None:
     figures = summarise(perfect, samples=0)
     assert figures["baselines"]["mean_depth"]["depth"]["absrel"] > 0.1
+    assert figures["baselines"]["error_ratio"]["depth"] == 0.0
     asked = [r for result in perfect for r in result.question_only]
     assert len(asked) == sum(len(result.answers) for result in perfect)
     assert not all(record.correct for record in asked)
