@@ -14,6 +14,7 @@ from cooper_ros.core import geometry
 from cooper_ros.core.classes import STUFF
 from cooper_ros.core.errors import InvalidImageError
 from cooper_ros.core.images import nearest_index, resize_score
+from cooper_ros.core.occlusion import join_occluded
 from cooper_ros.core.types import NAN, UNKNOWN_POINT, Intrinsics, Segment, Segmentation
 
 Array = NDArray[np.float32]
@@ -95,7 +96,11 @@ def _split(mask: NDArray[np.bool_], ranges: Array | None, min_pixels: int) -> li
     objects: list[Indices] = []
     for group in groups.values():
         objects.extend(_merge(group, ranges, min_pixels))
-    return objects
+    if ranges is None or len(objects) < 2:
+        return objects
+    # specks are no objects, and looking at hundreds of them in pairs would take long
+    large = [item for item in objects if item.size >= min_pixels]
+    return join_occluded(large, mask, ranges)
 
 
 def _merge(group: list[Indices], ranges: Array | None, min_pixels: int) -> list[Indices]:
@@ -103,7 +108,9 @@ def _merge(group: list[Indices], ranges: Array | None, min_pixels: int) -> list[
     merged: list[list[Indices]] = []
     seeds: list[float] = []
     for part in group:
-        distance = _median_log_range(part, ranges)
+        # only pieces that may be objects of their own need a distance
+        wanted = not merged or part.size >= min_pixels
+        distance = _median_log_range(part, ranges) if wanted else NAN
         target = 0
         if merged and part.size >= min_pixels and math.isfinite(distance):
             gaps = [abs(distance - seed) if math.isfinite(seed) else 0.0 for seed in seeds]
