@@ -11,19 +11,14 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cooper_ros.export import precision
-from cooper_ros.export.examples import example_inputs
-from cooper_ros.export.parity import Arrays, check_parity, torch_outputs
+from cooper_ros.export.graph_writer import GraphWriter
 from cooper_ros.export.profiles import graph_profiles
-from cooper_ros.export.signatures import CHECK, STORED, TRACE, example_sizes, graph_signatures
 from cooper_ros.export.staging import replace_folder, staging_folder
-from cooper_ros.export.tracing import OPSET, ExportError, trace_graph
+from cooper_ros.export.tracing import OPSET, ExportError
 from cooper_ros.export.weights import Progress, StoredTensor, link_shards, write_shards
 from cooper_ros.model.checkpoint import config_dict, load_model
-from cooper_ros.model.configuration import CooperConfig
-from cooper_ros.model.graphs import build_graphs
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.model.spec import model_spec
 from cooper_ros.runtime.folder import (
@@ -34,8 +29,6 @@ from cooper_ros.runtime.folder import (
     ModelFolder,
     file_sha256,
 )
-from cooper_ros.runtime.selftest import SELFTEST, TOLERANCE, save_selftest
-from cooper_ros.runtime.signature import GraphSignature
 from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.tokenizer import Tokenizer
 
@@ -46,8 +39,6 @@ DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 # Below this a copy costs nothing and is safer: the exported folder does not share bytes with a
 # checkpoint that may be written again.
 LINK_FROM_BYTES = 2**30
-# A derived constant above this would be a weight that is stored a second time inside a graph.
-INLINE_BYTES = 16 * 1024
 
 
 @dataclass
@@ -120,7 +111,10 @@ def export_model(
     with staging_folder(target) as folder:
         state = _stored_state(model, options.dtype)
         index = _store(state, source, folder, options, progress)
-        graphs = _GraphWriter(model.config, state, index, folder, options, progress).write()
+        half = ir.DataType.BFLOAT16 if _dtype_name(state) == "bfloat16" else ir.DataType.FLOAT16
+        graphs = GraphWriter(
+            model.config, state, index, folder, progress, half, options.check
+        ).write()
         tokenizer.save(folder / TOKENIZER)
         # With it the folder is also a checkpoint, which training and the torch backend can load.
         config = json.dumps(config_dict(model.config), indent=1)
@@ -173,116 +167,6 @@ def _store(
     if rest:
         found.update(write_shards(rest, folder, options.max_shard_bytes, progress))
     return found
-
-
-class _GraphWriter:
-    """Traces every graph on the meta device, writes both forms and checks them."""
-
-    def __init__(
-        self,
-        config: CooperConfig,
-        state: Mapping[str, Tensor],
-        index: Mapping[str, StoredTensor],
-        folder: Path,
-        options: ExportOptions,
-        progress: Progress,
-    ) -> None:
-        self._config = config
-        self._state = state
-        self._external = {name: stored.external(name, folder) for name, stored in index.items()}
-        self._folder = folder
-        self._options = options
-        self._progress = progress
-        self._half = (
-            ir.DataType.BFLOAT16 if _dtype_name(state) == "bfloat16" else ir.DataType.FLOAT16
-        )
-
-    def write(self) -> dict[str, Any]:
-        """Write all graphs; return their manifest entries."""
-        # Tracing needs shapes only, and no second copy of a large model.
-        with torch.device("meta"):
-            shapes = CooperModel(self._config)
-        names = {id(t): n for n, t in [*shapes.named_parameters(), *shapes.named_buffers()]}
-        signatures = graph_signatures(self._config)
-        traced = build_graphs(shapes)
-        modules = build_graphs(self._float_model()) if self._options.check else {}
-        entries: dict[str, Any] = {}
-        cases: dict[str, tuple[Arrays, Arrays]] = {}
-        for number, (name, module) in enumerate(traced.items()):
-            self._progress(name, number, len(traced))
-            signature = signatures[name]
-            entry = self._write_graph(module, signature, names)
-            if modules:
-                entry["parity"], cases[name] = self._check(modules[name], signature)
-            entries[name] = entry
-        self._progress("graphs", len(traced), len(traced))
-        if cases:
-            save_selftest(self._folder / SELFTEST, cases)
-        return entries
-
-    def _float_model(self) -> CooperModel:
-        with torch.device("meta"):
-            model = CooperModel(self._config)
-        model.load_state_dict({n: t.float() for n, t in self._state.items()}, assign=True)
-        return model.eval()
-
-    def _write_graph(
-        self, module: nn.Module, signature: GraphSignature, names: Mapping[int, str]
-    ) -> dict[str, Any]:
-        inputs = self._inputs(signature, TRACE)
-        cpu, weights = trace_graph(module, signature, inputs, names)
-        _refuse_large_constants(cpu, weights, signature.name)
-        gpu = cpu.clone()
-        precision.store_weights(cpu, weights, self._external)
-        precision.to_half(gpu, weights, self._external, self._half)
-        files = {}
-        for kind, graph in (("cpu", cpu), ("gpu", gpu)):
-            graph.graph.name = f"{signature.name}.{kind}"
-            graph.producer_name = "cooper_ros"
-            files[kind] = f"{signature.name}.{kind}.onnx"
-            _save(graph, self._folder / files[kind])
-        return {
-            **files,
-            "gpu_dtype": "bfloat16" if self._half == ir.DataType.BFLOAT16 else "float16",
-            "inputs": [t.to_dict() for t in signature.inputs],
-            "outputs": [t.to_dict() for t in signature.outputs],
-        }
-
-    def _inputs(self, signature: GraphSignature, which: int) -> Arrays:
-        sizes = example_sizes(self._config, signature.name, which)
-        side = (
-            self._config.max_patches_per_side
-            if signature.name == "vision_encoder"
-            else self._config.max_latent_size
-        )
-        return example_inputs(signature, sizes, side * side)
-
-    def _check(
-        self, module: nn.Module, signature: GraphSignature
-    ) -> tuple[dict[str, Any], tuple[Arrays, Arrays]]:
-        cases = {}
-        for case, which in (("traced", TRACE), ("other shape", CHECK), ("self-test", STORED)):
-            inputs = self._inputs(signature, which)
-            cases[case] = inputs, torch_outputs(module, signature, inputs)
-        worst = check_parity(self._folder / f"{signature.name}.cpu.onnx", signature, cases)
-        return {"relative_error": float(f"{worst:.2g}"), "tolerance": TOLERANCE}, cases["self-test"]
-
-
-def _save(graph: ir.Model, path: Path) -> None:
-    proto = ir.to_proto(graph)
-    # Types and shapes between the nodes are half of such a file, and every engine infers them.
-    del proto.graph.value_info[:]
-    path.write_bytes(proto.SerializeToString())
-
-
-def _refuse_large_constants(model: ir.Model, weights: Mapping[str, str], graph: str) -> None:
-    for name, value in model.graph.initializers.items():
-        size = value.const_value.nbytes if value.const_value is not None else 0
-        if name not in weights and size >= INLINE_BYTES:
-            raise ExportError(
-                f"graph '{graph}' holds the constant '{name}' of {size} bytes, which is no stored "
-                "tensor: make it a parameter or buffer, or compute it in the graph"
-            )
 
 
 def _manifest(

@@ -59,11 +59,11 @@ def check_parity(
         except Exception as error:  # the library's own kinds are not public
             raise ExportError(f"{path.name} does not run, case {case}: {error}") from error
         for name, value in expected.items():
-            error = relative_error(outputs[name].astype(np.float32), value)
-            if error > TOLERANCE:
+            difference = relative_error(outputs[name].astype(np.float32), value)
+            if difference > TOLERANCE:
                 raise ExportError(
                     f"{path.name} differs from torch: output '{name}', case {case}, relative "
-                    f"error {error:.2g} (at most {TOLERANCE:g})"
+                    f"error {difference:.2g} (at most {TOLERANCE:g})"
                 )
-            worst = max(worst, error)
+            worst = max(worst, difference)
     return worst
