@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = "cooper demo --seed 3 --json"
 NEEDED = 4
+ANSWERED = ("OK", "AMBIGUOUS", "NOT_VISIBLE")
+"""Statuses with which the model itself has answered; "none" is an answer, a time-out is not."""
+
 DEPTH_MESSAGES = 16
 STOP_S = 5.0
 
@@ -67,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps({"answers": [], "error": str(error)}))
         return 1
-    answered = sum(answer["status"] == "OK" for answer in report["answers"])
+    answered = sum(answer["status"] in ANSWERED for answer in report["answers"])
     print(f"\n{answered} of {len(report['answers'])} questions answered; "
           f"depth at {report['depth_hz']:.1f} Hz; picture: {report['picture']}")  # fmt: skip
     if args.json:

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from cooper_ros.cli.demo import ANSWERED  # noqa: E402
 from cooper_ros.cli.demo_questions import Visible, choose_questions  # noqa: E402
 
 WAIT_S = 300.0
@@ -67,7 +68,8 @@ def test_the_demo(tmp_path: Path) -> None:
     report = json.loads(run.stdout.splitlines()[-1])
     answers = report["answers"]
     assert len(answers) >= 4
-    assert sum(answer["status"] == "OK" for answer in answers) >= 4
+    assert sum(answer["status"] in ANSWERED for answer in answers) >= 4
+    assert any(answer["status"] == "OK" for answer in answers)
     for answer in answers:
         assert set(answer) >= {"question", "text", "value", "unit", "truth", "measured", "agree",
                                "status", "seconds"}  # fmt: skip
