@@ -82,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
 def _processes(args: argparse.Namespace) -> Iterator[Any]:
     """Start both; yields a function that raises DemoError when one of them has ended."""
     commands = {
-        "node": ["cooper_ros.ros.node", "--ros-args", "-p", f"model:={args.model}"],
+        # The camera builds its world first; that it is silent meanwhile is no news.
+        "node": ["cooper_ros.ros.node", "--ros-args", "-p", f"model:={args.model}",
+                 "-p", "no_image_warning_s:=30.0"],
         "camera": ["cooper_ros.ros.sim_camera", "--ros-args", "-p", f"seed:={args.seed}",
                    "-p", "hold:=true"],
     }  # fmt: skip
