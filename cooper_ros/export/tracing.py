@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 import torch
-from onnxscript.optimizer._constant_folding import FoldConstantsPass
+from onnxscript.optimizer import fold_constants_ir
 from torch import nn
 
 from cooper_ros.core.errors import CooperError
@@ -125,14 +125,15 @@ def _simplify(model: ir.Model, weights: set[str]) -> None:
         touches = any(v is not None and v.name in weights for v in node.inputs)
         return False if touches else None
 
+    passes.InlinePass()(model)
+    fold_constants_ir(
+        model,
+        onnx_shape_inference=True,
+        input_size_limit=4096,
+        output_size_limit=4096,
+        should_fold=should_fold,
+    )
     simplify = ir.passes.Sequential(
-        passes.InlinePass(),
-        FoldConstantsPass(
-            shape_inference=True,
-            input_size_limit=4096,
-            output_size_limit=4096,
-            should_fold=should_fold,
-        ),
         passes.RemoveUnusedNodesPass(),
         passes.RemoveUnusedFunctionsPass(),
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
