@@ -98,7 +98,7 @@ def time_messages(pipeline: CooperPipeline, frame: Frame, runs: int) -> dict[str
         array_to_image(depth, "32FC1")
         array_to_image(labels, "mono8")
 
-    into = measure([lambda: prepare(pipeline.spec, image_to_rgb(message)).map_pixels] * runs)
+    into = measure([lambda: prepare(pipeline.spec, image_to_rgb(message)).vision] * runs)
     return {"message_in": into.to_dict(), "message_out": measure([back] * runs).to_dict()}
 
 

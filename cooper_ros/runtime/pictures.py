@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.images import to_tensor
+from cooper_ros.core.images import ResizeRule, to_tensor
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.runtime.backend import Float
 from cooper_ros.runtime.context import Context, Engine
@@ -19,14 +20,20 @@ from cooper_ros.runtime.spec import ModelSpec
 class Pictures:
     """One image as the model reads it.
 
-    `map_rgb` uint8 [h, w, 3] in the size of generated maps; `vision` float32 [3, H, W] in [-1, 1];
-    `rows` x `columns` latent tokens of a map.
+    `rgb` uint8 [H, W, 3] as it came, `map_resize` the rule for maps; `vision` float32 [3, H, W] in
+    [-1, 1]; `rows` x `columns` latent tokens of a map.
     """
 
-    map_rgb: NDArray[np.uint8]
+    rgb: NDArray[np.uint8]
+    map_resize: ResizeRule
     vision: Float
     rows: int
     columns: int
+
+    @cached_property
+    def map_rgb(self) -> NDArray[np.uint8]:
+        """uint8 [h, w, 3] in the size of generated maps; made when somebody needs it."""
+        return self.map_resize.resize(self.rgb)
 
     @property
     def map_pixels(self) -> Float:
@@ -36,10 +43,12 @@ class Pictures:
 
 def prepare(spec: ModelSpec, rgb: NDArray[np.uint8]) -> Pictures:
     """Resize an RGB image by both rules (vision after the map rule where the spec chains them)."""
-    map_rgb = spec.map_resize.resize(rgb)
-    source = map_rgb if spec.chain_resize else rgb
-    rows, columns = spec.latent_grid(map_rgb.shape[0], map_rgb.shape[1])
-    return Pictures(map_rgb, to_tensor(spec.vision_resize.resize(source)), rows, columns)
+    width, height = spec.map_resize.size(rgb.shape[1], rgb.shape[0])
+    rows, columns = spec.latent_grid(height, width)
+    # A model that takes no latents of the input image never needs it in map size.
+    source = spec.map_resize.resize(rgb) if spec.chain_resize else rgb
+    vision = to_tensor(spec.vision_resize.resize(source))
+    return Pictures(rgb, spec.map_resize, vision, rows, columns)
 
 
 def add_input_image(
