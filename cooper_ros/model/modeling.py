@@ -150,8 +150,3 @@ class CooperModel(PreTrainedModel):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits ``[..., V]`` from normed understanding states."""
         return self.language_model.lm_head(hidden)
-
-
-def new_autoencoder_state(model: CooperModel) -> dict[str, Tensor]:
-    """Autoencoder tensors of ``model`` by diffusers name."""
-    return dict(model.autoencoder.vae.state_dict())

@@ -20,11 +20,13 @@ from cooper_ros.runtime.spec import ModelSpec
 class Pictures:
     """One image as the model reads it.
 
-    `rgb` uint8 [H, W, 3] as it came, `map_resize` the rule for maps; `vision` float32 [3, H, W] in
+    `rgb` uint8 [H, W, 3] that the vision image was made from, `map_size` (width, height) of maps
+    and `map_resize` their rule; `vision` float32 [3, H, W] in
     [-1, 1]; `rows` x `columns` latent tokens of a map.
     """
 
     rgb: NDArray[np.uint8]
+    map_size: tuple[int, int]
     map_resize: ResizeRule
     vision: Float
     rows: int
@@ -33,6 +35,8 @@ class Pictures:
     @cached_property
     def map_rgb(self) -> NDArray[np.uint8]:
         """uint8 [h, w, 3] in the size of generated maps; made when somebody needs it."""
+        if (self.rgb.shape[1], self.rgb.shape[0]) == self.map_size:
+            return self.rgb
         return self.map_resize.resize(self.rgb)
 
     @property
@@ -46,9 +50,10 @@ def prepare(spec: ModelSpec, rgb: NDArray[np.uint8]) -> Pictures:
     width, height = spec.map_resize.size(rgb.shape[1], rgb.shape[0])
     rows, columns = spec.latent_grid(height, width)
     # A model that takes no latents of the input image never needs it in map size.
-    source = spec.map_resize.resize(rgb) if spec.chain_resize else rgb
-    vision = to_tensor(spec.vision_resize.resize(source))
-    return Pictures(rgb, spec.map_resize, vision, rows, columns)
+    if spec.chain_resize:
+        rgb = spec.map_resize.resize(rgb)  # and then `map_rgb` is this very picture
+    vision = to_tensor(spec.vision_resize.resize(rgb))
+    return Pictures(rgb, (width, height), spec.map_resize, vision, rows, columns)
 
 
 def add_input_image(

@@ -36,11 +36,7 @@ class AutoencoderStage:
             p.requires_grad_(False)
         for p in model.autoencoder.parameters():
             p.requires_grad_(True)
-        frequency = torch.bincount(
-            torch.cat([c[::7].flatten() for c in store.parts["classes"]]).long(),
-            minlength=len(codecs.colours),
-        ).float()
-        self.weights = class_weights(frequency)
+        self.weights = class_weights(store.class_frequency(len(codecs.colours)))
 
     def refresh(self) -> None:
         """Take in new shards."""

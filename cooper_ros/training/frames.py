@@ -29,7 +29,6 @@ class FrameBatch:
     intrinsics: Tensor
     index: Tensor
     flipped: bool
-    window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
     def rays(self, patch: int) -> Tensor:
         """Ray inputs ``[B, N, 5]``, the same numbers as
@@ -51,7 +50,6 @@ class FrameStore:
         self.folder, self.rank, self.world = Path(folder), rank, world
         self.seen: set[Path] = set()
         self.parts: dict[str, list[Tensor]] = {k: [] for k in FIELDS}
-        self.objects: list[np.ndarray] = []
         self.frame_objects: list[np.ndarray] = []
         self.sizes: list[int] = []
         self.refresh()
@@ -76,6 +74,11 @@ class FrameStore:
 
     def __len__(self) -> int:
         return int(sum(self.sizes))
+
+    def class_frequency(self, classes: int) -> Tensor:
+        """Pixels per class ``[classes]``, from every seventh frame held now."""
+        found = torch.cat([c[::7].flatten() for c in self.parts["classes"]]).long()
+        return torch.bincount(found, minlength=classes).float()
 
     def gather(self, key: str, index: Tensor) -> Tensor:
         """Rows of one field."""
@@ -131,7 +134,6 @@ def crop(b: FrameBatch, x0: int, y0: int, width: int, height: int) -> FrameBatch
         k,
         b.index,
         b.flipped,
-        (x0 / w, y0 / h, width / w, height / h),
     )
 
 

@@ -25,7 +25,6 @@ from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.reasoning.chains import ChainObject, answer, format_metres, render_chain, think
 from cooper_ros.reasoning.prompts import NANO_DEPTH_TURN, NANO_DIRECT, NANO_SEGMENTATION_TURN
 
-KINDS = ("answer", "direct", "depth", "segmentation", "arithmetic")
 SEES = {"answer": 3, "direct": 1, "depth": 1, "segmentation": 2, "arithmetic": 1}  # prefix blocks
 _NUMBER = re.compile(r"\d+\.\d\d")
 _PLACE = re.compile(r"[uv] \d\d")

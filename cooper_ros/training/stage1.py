@@ -159,11 +159,7 @@ class MapStage:
                 self.model.config.hidden_size, 2 * self.model.config.latent_token_size
             )
             self.auxiliary = self.model.aux_maps
-        frequency = torch.bincount(
-            torch.cat([c[::7].flatten() for c in store.parts["classes"]]).long(),
-            minlength=len(codecs.colours),
-        ).float()
-        self.weights = class_weights(frequency)
+        self.weights = class_weights(store.class_frequency(len(codecs.colours)))
         # Walls and floors are most pixels and the easy part: objects count more in the depth loss
         # too.
         self.depth_weights = self.weights.clamp(0.5, 3.0)

@@ -90,8 +90,8 @@ class AnswerPasses:
         hidden, _, _, _ = self.model.language_model.model(
             self.model.embed(slots.ids),
             None,
-            cos[:, None].squeeze(1),
-            sin[:, None].squeeze(1),
+            cos,
+            sin,
             bias,
             k.repeat_interleave(per_frame, 1),
             v.repeat_interleave(per_frame, 1),
@@ -246,11 +246,12 @@ class AnswerStage:
             (torch.rand(n, generator=g) - 0.5).exp(),
             torch.ones(n),
         )
+        free_space = self.store.gather("free_space", b.index)
         slots: list[Slot] = []
         for i in range(n):
             frame, s = int(b.index[i]), float(scale[i])
             rows = transform_rows(self.store.frame_objects[frame], b.flipped, s, width)
-            free = float(self.store.gather("free_space", b.index[i : i + 1])[0]) * s
+            free = float(free_space[i]) * s
             slots += self.frame_slots(rows, free, b.intrinsics[i].tolist(), (width, height), rng)
         batch = collate(slots, self.maker.eos)
         rows_n, columns = height // 16, width // 16
