@@ -52,7 +52,7 @@ def _value(type_name: str, rng: random.Random) -> Any:
 @pytest.mark.parametrize("kind", TYPES, ids=lambda t: t.__name__)
 def test_every_field_survives_the_wire(kind: type) -> None:
     message = filled(kind, random.Random(0))
-    assert message != kind()
+    assert message != kind() or not kind.get_fields_and_field_types(), "an empty request"
     assert deserialize_message(serialize_message(message), kind) == message
 
 
