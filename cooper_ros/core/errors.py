@@ -47,6 +47,10 @@ class NotMetricError(CooperError):
     """A length in metres was asked for, but the depth at hand has no metric scale."""
 
 
+class ScaleError(CooperError, ValueError):
+    """Anchors or a calibration from which no metric scale can be found."""
+
+
 class GenerationCancelled(CooperError):
     """Generation was stopped on request between two tokens or two denoising steps."""
 

@@ -62,28 +62,39 @@ def back_project(intrinsics: Intrinsics, u: float, v: float, z: float) -> Point3
     return float(x) * z, float(y) * z, float(z)
 
 
-def project(intrinsics: Intrinsics, point: ArrayLike) -> tuple[float, float]:
-    """Pixel (u, v) of a point [m] in the camera optical frame; NaN when not in front."""
+def project_points(
+    intrinsics: Intrinsics, points: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels (u, v), f64 [n] each, of points f [n, 3] [m] in the camera optical frame.
+
+    NaN for points that are not in front of the camera.
+    """
     intrinsics.require_valid()
-    xyz = np.asarray(point, np.float64).reshape(3)
-    if not xyz[2] > 0.0:
-        return math.nan, math.nan
-    if intrinsics.is_distorted:
+    xyz = np.asarray(points, np.float64).reshape(-1, 3)
+    with np.errstate(invalid="ignore"):
+        front = xyz[:, 2] > 0.0
+    pixels = np.full((len(xyz), 2), np.nan)
+    if intrinsics.is_distorted and front.any():
         coefficients = np.asarray(intrinsics.distortion, np.float64)
         zero = np.zeros(3)
+        seen = xyz[front].reshape(-1, 1, 3)
         if intrinsics.distortion_model == "equidistant":
-            pixel, _ = cv2.fisheye.projectPoints(
-                xyz.reshape(1, 1, 3), zero, zero, intrinsics.matrix(), coefficients[:4]
+            found, _ = cv2.fisheye.projectPoints(
+                seen, zero, zero, intrinsics.matrix(), coefficients[:4]
             )
         else:
-            pixel, _ = cv2.projectPoints(
-                xyz.reshape(1, 1, 3), zero, zero, intrinsics.matrix(), coefficients
-            )
-        u, v = np.asarray(pixel).reshape(2)
-        return float(u), float(v)
-    u = intrinsics.fx * xyz[0] / xyz[2] + intrinsics.cx
-    v = intrinsics.fy * xyz[1] / xyz[2] + intrinsics.cy
-    return float(u), float(v)
+            found, _ = cv2.projectPoints(seen, zero, zero, intrinsics.matrix(), coefficients)
+        pixels[front] = np.asarray(found).reshape(-1, 2)
+    elif front.any():
+        plane = xyz[front, :2] / xyz[front, 2:]
+        pixels[front] = plane * (intrinsics.fx, intrinsics.fy) + (intrinsics.cx, intrinsics.cy)
+    return pixels[:, 0], pixels[:, 1]
+
+
+def project(intrinsics: Intrinsics, point: ArrayLike) -> tuple[float, float]:
+    """Pixel (u, v) of a point [m] in the camera optical frame; NaN when not in front."""
+    u, v = project_points(intrinsics, np.asarray(point, np.float64).reshape(1, 3))
+    return float(u[0]), float(v[0])
 
 
 def patch_rays(intrinsics: Intrinsics, patch: int) -> Array:

@@ -26,6 +26,7 @@ __all__ = [
     "ObjectReference",
     "Point3",
     "ReasoningStep",
+    "ScaleReport",
     "ScaleSource",
     "Segment",
     "Segmentation",
@@ -46,6 +47,7 @@ class ScaleSource(IntEnum):
     MODEL_PRIOR = 1
     CALIBRATED = 2
     ANCHORED = 3
+    EXTERNAL = 4
 
 
 class Kind(IntEnum):
@@ -89,12 +91,55 @@ class StepType(IntEnum):
     ANSWER = 4
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleReport:
+    """Where the metres of a depth map come from and how far to trust them (mirrors DepthInfo.msg).
+
+    Published depth = `scale` * (model depth) ** `exponent` + `shift_m`. `half_widths`: rows (depth
+    [m], half width of ln(true / published) of the 90 % interval), by rising depth, empty where
+    nothing is known. `age_s`: time between the anchors and the image. `message` is for people.
+    """
+
+    source: ScaleSource = ScaleSource.UNKNOWN
+    method: str = "none"
+    scale: float = NAN
+    exponent: float = NAN
+    shift_m: float = NAN
+    rmse_m: float = NAN
+    anchor_count: int = 0
+    anchor_sources: tuple[str, ...] = ()
+    inlier_share: float = NAN
+    half_widths: tuple[tuple[float, float], ...] = ()
+    age_s: float = 0.0
+    message: str = ""
+
+    def half_width(self, depth_m: float) -> float:
+        """Half width of ln(true / published) at this depth [m]; NaN if unknown."""
+        if not self.half_widths or not depth_m > 0.0:
+            return NAN
+        depths, widths = zip(*self.half_widths, strict=True)
+        return float(np.interp(math.log(depth_m), np.log(depths), widths))
+
+    def bounds(self, length_m: float, depth_m: float = NAN) -> tuple[float, float]:
+        """(low, high) [m]: the 90 % interval of a length seen at `depth_m` (default: its own)."""
+        width = self.half_width(depth_m if depth_m == depth_m else length_m)
+        return length_m * math.exp(-width), length_m * math.exp(width)
+
+    @property
+    def error_90(self) -> float:
+        """Upper relative error of the 90 % interval, median over the known depths; NaN if none."""
+        if not self.half_widths:
+            return NAN
+        return math.expm1(float(np.median([width for _, width in self.half_widths])))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthMap:
     """Depth along the optical axis (REP-118 z, not range) and what the model coded for it.
 
     `depth` f32 [H, W] metres, NaN where unknown (everywhere when not `metric`); `relative` f32
     [H, W] in [0, 1], 0 = near; `confidence` f32 [H, W] in [0, 1], NaN if the model gives none.
+    `scale` says how the metres were found, None where the model's own were taken as they are.
     """
 
     depth: NDArray[np.float32]
@@ -105,6 +150,7 @@ class DepthMap:
     intrinsics: Intrinsics | None = None
     stamp_ns: int = 0
     frame_id: str = ""
+    scale: ScaleReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
