@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+LONGEST_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """A value from outside as an error shows it: its repr, cut after 80 characters."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
 
 class CooperError(Exception):
     """Base of all errors raised on purpose by this package."""

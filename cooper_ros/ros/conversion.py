@@ -42,6 +42,15 @@ LENS_TOLERANCE = 0.05
 ASPECT_TOLERANCE = 0.01
 """Relative difference of aspect ratio up to which a camera_info may be scaled to an image."""
 
+STEEPEST_RAY = 50.0
+"""Largest |x / z| or |y / z| of a viewing ray: 89 degrees off the axis."""
+
+NARROWEST_VIEW = 1e-3
+"""Smallest image width over focal length: a view of 0.06 degrees."""
+
+STILL_PICTURES = ("JPEG", "PNG")
+"""What `sensor_msgs/CompressedImage` may hold here; other parsers stay out of reach of messages."""
+
 
 def _check_layout(msg: Image, encoding: Encoding) -> None:
     """Raise InvalidImageError when size, step and data contradict each other."""
@@ -128,7 +137,7 @@ def compressed_to_rgb(msg: CompressedImage) -> NDArray[np.uint8]:
     data = bytes(msg.data)
     try:
         # Only the header is read here, before any memory is given to the picture.
-        with PillowImage.open(io.BytesIO(data)) as header:
+        with PillowImage.open(io.BytesIO(data), formats=STILL_PICTURES) as header:
             width, height = header.size
     except (UnidentifiedImageError, OSError, ValueError, PillowImage.DecompressionBombError) as why:
         raise InvalidImageError(
@@ -137,8 +146,10 @@ def compressed_to_rgb(msg: CompressedImage) -> NDArray[np.uint8]:
         ) from why
     if width * height > MAX_PIXELS:
         raise InvalidImageError(f"compressed image is {width}x{height}: over {MAX_PIXELS} pixels")
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
+    # As stored: a turned picture would not be the one that the calibration is for.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if bgr is None or bgr.shape[:2] != (height, width):
         raise InvalidImageError(f"compressed image {width}x{height} is damaged and cannot be read")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
@@ -203,6 +214,7 @@ def camera_info_to_intrinsics(msg: CameraInfo, width: int, height: int) -> Intri
         intrinsics = intrinsics.scaled(
             max(intrinsics.width // bin_x, 1), max(intrinsics.height // bin_y, 1)
         )
+    _check_view(intrinsics)
     if (intrinsics.width, intrinsics.height) == (width, height):
         return intrinsics
     ratio = (width * intrinsics.height) / (height * intrinsics.width)
@@ -212,6 +224,18 @@ def camera_info_to_intrinsics(msg: CameraInfo, width: int, height: int) -> Intri
         f"camera_info is for {intrinsics.width}x{intrinsics.height}, the image is "
         f"{width}x{height}: they are not from the same camera mode, so no metres can be given"
     )
+
+
+def _check_view(intrinsics: Intrinsics) -> None:
+    """Raise IntrinsicsError for finite numbers that no camera has: their rays would overflow."""
+    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
+    width, height = intrinsics.width, intrinsics.height
+    steepest = max(abs(cx), abs(width - cx)) / fx, max(abs(cy), abs(height - cy)) / fy
+    if max(steepest) > STEEPEST_RAY or min(width / fx, height / fy) < NARROWEST_VIEW:
+        raise IntrinsicsError(
+            f"camera_info (fx={fx:g}, fy={fy:g}, cx={cx:g}, cy={cy:g}) is no camera that sees "
+            f"{width}x{height} pixels: focal lengths and centre must be in pixels of this image"
+        )
 
 
 def _check_distortion(intrinsics: Intrinsics) -> None:
@@ -237,6 +261,14 @@ def _check_distortion(intrinsics: Intrinsics) -> None:
                 f"camera_info's distortion coefficients {intrinsics.distortion} cannot be undone: "
                 "calibrate the camera again, or rectify the image"
             )
+    edge = np.linspace(0.0, 1.0, 9)
+    u, v = edge * (intrinsics.width - 1), edge[:, None] * (intrinsics.height - 1)
+    rays = np.stack(normalized_coordinates(intrinsics, u, v))
+    if not (np.abs(rays) <= STEEPEST_RAY).all():  # NaN fails as well
+        raise IntrinsicsError(
+            f"camera_info's distortion coefficients {intrinsics.distortion} give no viewing ray "
+            "for pixels near the edge: calibrate the camera again, or rectify the image"
+        )
 
 
 def intrinsics_to_camera_info(intrinsics: Intrinsics, header: Any = None) -> CameraInfo:

@@ -18,6 +18,8 @@ from cooper_ros import msg as interfaces
 from cooper_ros.core import types
 
 NANOSECONDS = 1_000_000_000
+LONGEST_S = 2**31 - 1
+"""Longest Duration [s] that fits its field."""
 COUNT_UNIT = "1"
 COUNTED = (types.Kind.COUNT, types.Kind.BOOLEAN, types.Kind.CHOICE)
 
@@ -33,10 +35,10 @@ def time_to_ns(stamp: Time) -> int:
 
 
 def to_duration(seconds: float) -> Duration:
-    """Seconds as a Duration; unknown or negative becomes 0."""
+    """Seconds as a Duration; unknown or negative becomes 0, too long the longest there is."""
     if not math.isfinite(seconds) or seconds < 0.0:
         return Duration()
-    total = round(seconds * NANOSECONDS)
+    total = round(min(seconds, LONGEST_S) * NANOSECONDS)
     return Duration(sec=int(total // NANOSECONDS), nanosec=int(total % NANOSECONDS))
 
 

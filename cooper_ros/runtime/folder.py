@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.errors import ModelFolderError
+from cooper_ros.core.errors import ModelFolderError, shown
 from cooper_ros.runtime.signature import GraphSignature
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ModelFolder:
             ModelFolderError: the manifest does not list it.
         """
         if name not in self.files:
-            raise ModelFolderError(f"{self.path / MANIFEST} lists no file '{name}'")
+            raise ModelFolderError(f"{self.path / MANIFEST} lists no file {shown(name)}")
         return self.path / name
 
     def graph_file(self, graph: str, kind: str = "cpu") -> Path:
@@ -232,7 +232,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelFolderError(
-            f"{path} is not valid JSON ({error}), probably truncated; {_EXPORT_AGAIN}"
+            f"{path} is not valid JSON ({error!s:.200}), probably truncated; {_EXPORT_AGAIN}"
         ) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ModelFolderError(
@@ -241,7 +241,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     version = manifest.get("format_version")
     if version != FORMAT_VERSION:
         raise ModelFolderError(
-            f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}: "
+            f"{path} has format version {shown(version)}, this program reads {FORMAT_VERSION}: "
             "update cooper_ros, or export the model again with this version"
         )
     return manifest
@@ -259,9 +259,11 @@ def _files(manifest: Mapping[str, Any]) -> dict[str, FileEntry]:
     for name, entry in _section(manifest, "files", dict).items():
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts or "\\" in name or not relative.parts:
-            raise ModelFolderError(f"the manifest lists '{name}', which is outside of the folder")
+            raise ModelFolderError(
+                f"the manifest lists {shown(name)}, which is outside of the folder"
+            )
         try:
             files[name] = FileEntry(int(entry["size"]), str(entry["sha256"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelFolderError(f"the manifest has no size and hash of '{name}'") from error
+            raise ModelFolderError(f"the manifest has no size and hash of {shown(name)}") from error
     return files

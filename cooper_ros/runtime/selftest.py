@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.errors import ModelFolderError
+from cooper_ros.core.errors import ModelFolderError, shown
 from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
 
 SELFTEST = "selftest.npz"
@@ -70,6 +70,11 @@ def run_selftest(
             raise ModelFolderError(f"{folder.file(SELFTEST)} holds no case of graph '{graph}'")
         outputs = backend.run(graph, inputs)
         for name, value in expected.items():
+            if name not in outputs:
+                raise ModelFolderError(
+                    f"{folder.file(SELFTEST)} expects the output {shown(name)}, which graph "
+                    f"'{graph}' does not have"
+                )
             error = relative_error(outputs[name], value)
             results.append(SelfTestResult(graph, name, error, error <= tolerance))
     return results
@@ -80,8 +85,8 @@ def _read(folder: ModelFolder) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelFolderError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # the readers of zip and npy files raise a dozen kinds
+        raise ModelFolderError(f"{path} cannot be read: {error!s:.200}") from error
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cooper_ros.core.errors import ModelFolderError
+from cooper_ros.core.errors import ModelFolderError, shown
 
 Dimension = int | str
 
@@ -83,7 +83,7 @@ class TensorSpec:
         )
         if not isinstance(name, str) or dtype not in NUMPY_DTYPES or not valid_shape:
             raise ModelFolderError(
-                f"tensor entry {dict(value)!r} is not understood: dtype must be one of "
+                f"tensor entry {shown(value)} is not understood: dtype must be one of "
                 f"{', '.join(NUMPY_DTYPES)}, shape a list of integers and symbols"
             )
         return cls(name, dtype, tuple(shape))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cooper_ros.core.codecs import DepthCodec, PaletteCodec
-from cooper_ros.core.errors import ModelFolderError
+from cooper_ros.core.errors import ModelFolderError, shown
 from cooper_ros.core.images import ResizeRule
 
 T = TypeVar("T")
@@ -209,7 +209,7 @@ def _build(cls: type[T], data: Any, where: str) -> T:
     fields = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(data) - set(fields))
     if unknown:
-        raise ModelFolderError(f"manifest: unknown field {where}.{unknown[0]}")
+        raise ModelFolderError(f"manifest: unknown field {where}.{shown(unknown[0])[1:-1]}")
     missing = sorted(
         name
         for name, item in fields.items()
@@ -223,7 +223,7 @@ def _build(cls: type[T], data: Any, where: str) -> T:
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
-        raise ModelFolderError(f"manifest: {where}: {error}") from error
+        raise ModelFolderError(f"manifest: {where}: {error!s:.300}") from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -238,13 +238,13 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint in (int, float, str, bool) and type(value) is not hint:
-        raise ModelFolderError(f"manifest: {where} must be {hint.__name__}, got {value!r}")
+        raise ModelFolderError(f"manifest: {where} must be {hint.__name__}, got {shown(value)}")
     return value
 
 
 def _tuple(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise ModelFolderError(f"manifest: {where} must be a list, got {value!r}")
+        raise ModelFolderError(f"manifest: {where} must be a list, got {shown(value)}")
     args = typing.get_args(hint)
     if len(args) == 2 and args[1] is Ellipsis:
         args = (args[0],) * len(value)

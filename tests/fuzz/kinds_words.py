@@ -1,0 +1,164 @@
+"""Questions with what a model might write to them, and parameters."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from fuzzing import FLOATS, NUMBERS, TEXTS, Kind, pick
+from kinds_images import toy_pipeline
+from rclpy.serialization import serialize_message
+from toy_model import ANSWER, TURNS, write
+
+from cooper_ros.core.classes import CLASS_NAMES, SYNONYMS
+from cooper_ros.core.errors import CooperError
+from cooper_ros.core.query import FAMILIES
+from cooper_ros.core.types import Frame, Intrinsics, Status
+from cooper_ros.reasoning.phrasings import WORDS, render_question
+from cooper_ros.ros import parameters
+from cooper_ros.ros.messages import from_answer, to_answer
+from cooper_ros.runtime.asking import understand
+
+SIZE = (24, 18)
+LETTERS = "aeou?!.,;:'\"()[]{}<>|/\\%$#@0123456789 \t\n\x00\u00e4\u0131\u2028\u0661\u4e09\U0001f4a5"
+
+
+def make_text(random: np.random.Generator, text: str) -> str:
+    """A text with letters and words changed."""
+    for _ in range(int(random.integers(0, 6))):
+        words = text.split(" ")
+        at = int(random.integers(0, len(words)))
+        place = int(random.integers(0, len(text) + 1))
+        action = int(random.integers(0, 7))
+        if action == 0:
+            words[at] = pick(random, WORDS)
+        elif action == 1:
+            words.insert(at, pick(random, (*TEXTS, *WORDS)))
+        elif action == 2:
+            del words[at]
+        elif action == 3:
+            words[at:at] = words * int(random.integers(1, 4))
+        elif action == 4:
+            words[at] = str(pick(random, (*NUMBERS, *FLOATS)))
+        else:
+            letter = pick(random, LETTERS)
+            text = text[:place] + letter * int(random.integers(1, 4)) + text[place + action - 5 :]
+            continue
+        text = " ".join(words)
+    return text
+
+
+def make_question(random: np.random.Generator) -> tuple[str, tuple[str, ...], str]:
+    """(question, the model's turns, mode)."""
+    family = pick(random, tuple(FAMILIES))
+    objects = [
+        pick(random, (*CLASS_NAMES, *SYNONYMS)) for _ in range(FAMILIES[family].object_count)
+    ]
+    question = render_question(family, objects, float(random.random() * 5), 0)
+    turns = tuple(make_text(random, turn) for turn in pick(random, (TURNS, (ANSWER,) * 3)))
+    return make_text(random, question), turns, pick(random, ("interleaved", "maps", "direct"))
+
+
+@lru_cache(maxsize=1)
+def seen() -> Any:
+    """One frame that was perceived already."""
+    rgb = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3)).astype(np.uint8)
+    context = toy_pipeline().see(Frame(rgb, Intrinsics.from_fov(60.0, *SIZE), 10**18, "camera"))
+    context.perceive()
+    return context
+
+
+def feed_question(value: tuple[str, tuple[str, ...], str]) -> str:
+    question, turns, mode = value
+    context = seen()
+    understand(context, question)  # as the node does before a question waits
+    write(context.engine, *turns)
+    answer = context.answer(question, mode)
+    context.engine.backend.script = []
+    message = to_answer(answer, return_trace=True, image_age_s=0.1)
+    serialize_message(message)
+    again = from_answer(message)
+    assert (again.status, again.question, again.text) == (
+        answer.status, question, answer.text
+    )  # fmt: skip
+    if answer.status is not Status.OK:
+        assert answer.message, f"{answer.status.name} without a reason"
+    if answer.value == answer.value and answer.low == answer.low:
+        assert answer.low <= answer.value <= answer.high
+    return answer.status.name
+
+
+def make_parameter(random: np.random.Generator) -> tuple[str, Any]:
+    """A name, mostly of the table, and a value of any type."""
+    spec = pick(random, parameters.PARAMETERS)
+    near = [spec.default, *spec.choices]
+    if spec.minimum is not None and spec.maximum is not None:
+        for bound in (spec.minimum, spec.maximum):
+            near += [bound, bound - 1, bound + 1, int(bound), float(np.nextafter(bound, 1e300))]
+    values = (*near, *near, True, "true", *FLOATS, *(n for n in NUMBERS), *TEXTS, -1, 2**62,
+              [1, 2], ["a"], [], [0.5], b"\x00", None)  # fmt: skip
+    name = spec.name if random.random() < 0.95 else pick(random, (*TEXTS, spec.name + "x"))
+    return name, pick(random, values)
+
+
+@lru_cache(maxsize=1)
+def node() -> Any:
+    """A real node with the table declared."""
+    import rclpy
+    from rclpy.node import Node
+
+    from cooper_ros.ros.environment import set_defaults
+
+    if not rclpy.ok():
+        set_defaults()
+        rclpy.init()
+    made = Node("fuzzed")
+    parameters.declare(made)
+    return made
+
+
+def feed_parameter(value: tuple[str, Any]) -> str:
+    from rclpy.exceptions import ParameterNotDeclaredException
+    from rclpy.parameter import Parameter
+
+    name, content = value
+    try:
+        change = Parameter(name, value=content)
+    except (TypeError, ValueError, AttributeError):
+        return "not a parameter"  # rclpy itself cannot send it
+    spec = parameters.BY_NAME.get(name)
+    before = node().get_parameter(name).value if spec is not None else None
+    try:
+        result = node().set_parameters([change])[0]
+    except ParameterNotDeclaredException:  # told to a remote caller as a reason
+        assert spec is None
+        return "refused"
+    if not result.successful:
+        assert result.reason.strip(), "refused without a reason"
+        if spec is not None:
+            assert node().get_parameter(name).value == before, "refused, but changed"
+        return "refused"
+    assert spec is not None, f"a parameter {name!r} that nobody declared was taken"
+    problem = parameters.problem_with(spec, node().get_parameter(name).value)
+    assert not problem, problem
+    return "accepted"
+
+
+def feed_table(value: tuple[str, Any]) -> str:
+    """The check alone, which must know every value that rclpy would let through."""
+    spec = parameters.BY_NAME.get(value[0])
+    if spec is None:
+        raise CooperError("no such parameter")
+    return "refused" if parameters.problem_with(spec, value[1]) else "accepted"
+
+
+def feed_both(value: tuple[str, Any]) -> str:
+    feed_parameter(value)
+    return feed_table(value)
+
+
+KINDS = (
+    Kind("questions", make_question, feed_question),
+    Kind("parameters", make_parameter, feed_both),
+)
