@@ -243,6 +243,7 @@ class SpatialAnswer:
     otherwise. `measured` is the same quantity computed from the maps of the same frame, NaN if
     that was not possible; it never feeds into `value`. `agree` is False when either is NaN.
     `low` and `high` bound `value` at the interval level of the model card, NaN if uncalibrated.
+    `camera` names the camera where there are several.
     """
 
     question: str
@@ -264,6 +265,7 @@ class SpatialAnswer:
     model_id: str = ""
     message: str = ""
     seconds: float = NAN
+    camera: str = ""
 
     @property
     def choice_index(self) -> int:

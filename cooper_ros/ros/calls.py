@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from cooper_ros.ros.refusals import DeadlineError
-from cooper_ros.ros.worker import Snapshot
+from cooper_ros.ros.slots import Snapshot
 from cooper_ros.runtime.cancel import CancelToken
 
 
@@ -26,6 +26,7 @@ class PendingCall:
         timeout_s: float,
         wake: Callable[[], None],
         snapshot: Snapshot | None = None,
+        camera: str = "",
     ) -> None:
         self._work = work
         self._refuse = refuse
@@ -36,6 +37,7 @@ class PendingCall:
         self.timeout_s = timeout_s
         self.deadline = time.monotonic() + timeout_s
         self.snapshot = snapshot
+        self.camera = camera
         self.cancel = CancelToken()
 
     def run(self, perception: Any) -> None:

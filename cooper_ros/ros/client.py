@@ -123,13 +123,18 @@ class CooperClient:
         image: Any = None,
         camera_info: Any = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        camera: str = "",
     ) -> SpatialAnswer:
-        """Ask in plain words about the camera's newest image, or about `image` (sensor_msgs)."""
+        """Ask in plain words about the camera's newest image, or about `image` (sensor_msgs).
+
+        `camera`: which one of several; "" = the first.
+        """
         request = AskSpatial.Request(
             question=question,
             mode=MODES[mode],
             return_trace=return_trace,
             timeout=to_duration(timeout_s),
+            camera=camera,
         )
         if image is not None:
             request.image = image
@@ -155,16 +160,17 @@ class CooperClient:
         return self.ask(f"how many {name} are there ?", **options)
 
     def measured_distance(
-        self, name: str, timeout_s: float = DEFAULT_TIMEOUT_S
+        self, name: str, timeout_s: float = DEFAULT_TIMEOUT_S, *, camera: str = ""
     ) -> MeasuredDistance:
         """Distance to a named object from the maps alone: quick, no language model."""
-        return self._measure(QueryDistance.Request(names=[name]), timeout_s)
+        return self._measure(QueryDistance.Request(names=[name], camera=camera), timeout_s)
 
     def distance_at(
-        self, u: float, v: float, timeout_s: float = DEFAULT_TIMEOUT_S
+        self, u: float, v: float, timeout_s: float = DEFAULT_TIMEOUT_S, *, camera: str = ""
     ) -> MeasuredDistance:
         """Distance to the surface at column `u`, row `v` [px], from the maps alone."""
-        return self._measure(QueryDistance.Request(pixels=[to_point((u, v, 0.0))]), timeout_s)
+        request = QueryDistance.Request(pixels=[to_point((u, v, 0.0))], camera=camera)
+        return self._measure(request, timeout_s)
 
     def _measure(self, request: QueryDistance.Request, timeout_s: float) -> MeasuredDistance:
         request.timeout = to_duration(timeout_s)

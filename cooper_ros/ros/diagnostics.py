@@ -1,6 +1,7 @@
 """What the node reports on /diagnostics once a second.
 
-`diagnostic_msgs` is optional: without it the node works and this topic is missing.
+`diagnostic_msgs` is optional: without it the node works and this topic is missing. The first status
+is the node's; with several cameras one for each follows.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ import dataclasses
 import math
 import os
 import time
-from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from cooper_ros.ros.perception import Perception
+from cooper_ros.ros.rates import Rate
 from cooper_ros.ros.worker import Counters
 
 try:
@@ -21,52 +24,41 @@ except ImportError:  # pragma: no cover - depends on the installation
     DiagnosticArray = None
 
 OK, WARN, ERROR = 0, 1, 2
-WINDOW_S = 10.0
 PERIOD_S = 1.0
+CLOCK_TOLERANCE_S = 10.0
+"""Difference between stamps and the node's clock that is worth a warning [s]."""
+
+Report = tuple[int, str, dict[str, Any]]
 
 
-class Rate:
-    """Events per second over the last `WINDOW_S` seconds."""
+@dataclass
+class CameraState:
+    """What became of one camera's images. Times in seconds, NaN before the first.
 
-    def __init__(self) -> None:
-        self._times: deque[float] = deque()
+    `latency_s`: from the arrival of an image to the publication of its maps; `age_s`: from its
+    stamp to the same moment, by the node's clock. `problem`: why the newest could not be used.
+    """
 
-    def tick(self) -> None:
-        """Count one event."""
-        now = time.monotonic()
-        self._times.append(now)
-        self._forget(now)
-
-    def _forget(self, now: float) -> None:
-        while self._times and now - self._times[0] > WINDOW_S:
-            self._times.popleft()
-
-    @property
-    def hz(self) -> float:
-        """Mean rate [Hz]; 0 when fewer than two events are known."""
-        times = list(self._times)
-        now = time.monotonic()
-        times = [moment for moment in times if now - moment <= WINDOW_S]
-        if len(times) < 2 or times[-1] <= times[0]:
-            return 0.0
-        return (len(times) - 1) / (times[-1] - times[0])
+    rate: Rate = field(default_factory=Rate)
+    problem: str = ""
+    perception: Perception | None = None
+    latency_s: float = math.nan
+    age_s: float = math.nan
 
 
 class Monitor:
     """Keeps what the node has seen and done, and publishes it.
 
-    `problem`: why there is no model; `frame_problem`: why the newest image could not be used.
+    `problem`: why there is no model.
     """
 
     def __init__(self, node: Any) -> None:
         self._node = node
-        self._rate = Rate()
         self._next = time.monotonic() + PERIOD_S
+        self._states: dict[str, CameraState] = {}
         self.counters = Counters()
         self.problem = ""
-        self.frame_problem = ""
         self.self_test = "not run"
-        self.perception: Perception | None = None
         self.answer_s = math.nan
         self._publisher = None
         if DiagnosticArray is None:
@@ -75,63 +67,115 @@ class Monitor:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def saw(self, perception: Perception) -> None:
-        """Note a perceived frame (inference thread)."""
-        self._rate.tick()
-        self.perception = perception
-        self.frame_problem = ""
+        """Note a frame whose maps are out (inference thread)."""
+        snapshot = perception.snapshot
+        state = self._state(snapshot.camera)
+        now_ns = self._node.get_clock().now().nanoseconds
+        state.rate.tick()
+        state.perception = perception
+        state.problem = ""
+        state.latency_s = snapshot.age_s
+        state.age_s = (now_ns - perception.frame.stamp_ns) / 1e9
 
-    def failed(self, text: str) -> None:
+    def failed(self, text: str, camera: str = "") -> None:
         """Note that an image could not be used; logged when the reason changes, not per image."""
-        if text != self.frame_problem:
-            self._node.get_logger().error(f"image not used: {text}")
-        self.frame_problem = text
+        state = self._state(camera)
+        if text != state.problem:
+            which = f" of camera {camera}" if camera else ""
+            self._node.get_logger().error(f"image{which} not used: {text}")
+        state.problem = text
+
+    def forget(self) -> None:
+        """Let go of the images, when the node is no longer active."""
+        self._states = {}
 
     def tick(self) -> None:
         """Publish once per period; called often."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + PERIOD_S
-        level, message, values = self.report()
+        reports = self.reports()
         if self._publisher is None:
             return
-        status = DiagnosticStatus(
-            level=bytes([level]),
-            name=f"{self._node.get_fully_qualified_name().lstrip('/')}: perception",
-            message=message,
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        array = DiagnosticArray(
+            status=[
+                DiagnosticStatus(
+                    level=bytes([level]),
+                    name=f"{name}: {part}",
+                    message=message,
+                    hardware_id=self._node.pipeline.backend_name if self._node.pipeline else "",
+                    values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+                )
+                for part, (level, message, values) in reports.items()
+            ]
         )
-        array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def report(self) -> tuple[int, str, dict[str, Any]]:
-        """Level, sentence and values of the present state."""
-        node, perception = self._node, self.perception
-        camera, worker = node.camera, node.worker
-        silence = camera.silence(node.parameter("no_image_warning_s")) if camera else ""
-        errors = [self.problem, camera.qos_problem if camera else "", self.frame_problem]
-        warnings = [silence]
-        if not self.problem and worker is None:
-            warnings.append(node.why_not_active())
+    def reports(self) -> dict[str, Report]:
+        """Level, sentence and values, of the node (`perception`) and of every named camera."""
+        node = self._node
+        cameras = {name: self._camera_report(name) for name in (node.cameras or ())}
         values: dict[str, Any] = {
             "model": node.pipeline.model_id if node.pipeline else "none",
             "backend": node.pipeline.backend_name if node.pipeline else "none",
             "self-test": self.self_test,
-            "perception rate [Hz]": f"{self._rate.hz:.1f}",
             "newest answer took [s]": f"{self.answer_s:.2f}",
-            "questions waiting": worker.waiting if worker else 0,
+            "questions waiting": node.worker.waiting if node.worker else 0,
             "memory [MiB]": resident_mib(),
         }
+        for item in dataclasses.fields(self.counters):
+            values[item.name.replace("_", " ")] = getattr(self.counters, item.name)
+        errors = [self.problem] if self.problem else []
+        warnings = [node.why_not_active()] if not self.problem and node.worker is None else []
+        named = {f"camera {name}": report for name, report in cameras.items() if name}
+        for name, (level, message, camera_values) in cameras.items():
+            if level:
+                told = f"{name}: {message}" if name else message
+                (errors if level == ERROR else warnings).append(told)
+            if not name:
+                values.update(camera_values)
+        return {"perception": _report(errors, warnings, values), **named}
+
+    def _camera_report(self, name: str) -> Report:
+        camera, state = self._node.cameras[name], self._state(name)
+        errors = [camera.qos_problem, state.problem]
+        warnings = [camera.silence(self._node.parameter("no_image_warning_s"))]
+        values = {
+            "image rate [Hz]": f"{camera.rate.hz:.1f}",
+            "perception rate [Hz]": f"{state.rate.hz:.1f}",
+        }
+        perception = state.perception
         if perception is not None:
             values["perception took [s]"] = f"{perception.seconds:.3f}"
+            values["latency, image to maps [s]"] = f"{state.latency_s:.3f}"
+            values["image age when published [s]"] = f"{state.age_s:.3f}"
             values["scale source"] = perception.depth.scale_source.name
             if perception.calibration_problem:
                 warnings.append(f"relative depth only: {perception.calibration_problem}")
-        for item in dataclasses.fields(self.counters):
-            values[item.name.replace("_", " ")] = getattr(self.counters, item.name)
-        errors, warnings = [e for e in errors if e], [w for w in warnings if w]
-        level = ERROR if errors else WARN if warnings else OK
-        return level, "; ".join(errors + warnings) or "perceiving", values
+            warnings.append(_clock_problem(state.age_s, camera.topics[0]))
+        return _report(errors, warnings, values)
+
+    def _state(self, camera: str) -> CameraState:
+        return self._states.setdefault(camera, CameraState())
+
+
+def _report(errors: Iterable[str], warnings: Iterable[str], values: dict[str, Any]) -> Report:
+    errors, warnings = [e for e in errors if e], [w for w in warnings if w]
+    level = ERROR if errors else WARN if warnings else OK
+    return level, "; ".join(errors + warnings) or "perceiving", values
+
+
+def _clock_problem(age_s: float, topic: str) -> str:
+    """Transforms cannot be looked up for stamps that belong to another clock."""
+    if not abs(age_s) > CLOCK_TOLERANCE_S:
+        return ""
+    side = "behind" if age_s > 0.0 else "ahead of"
+    return (
+        f"the stamps of {topic} are {abs(age_s):.0f} s {side} the node's clock: set use_sim_time "
+        "for a bag or a simulator, or synchronise the clocks"
+    )
 
 
 def resident_mib() -> int:

@@ -12,7 +12,8 @@ from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from cooper_ros.ros.qos import SensorDataQoS
-from cooper_ros.ros.worker import Snapshot
+from cooper_ros.ros.rates import Rate
+from cooper_ros.ros.slots import Snapshot
 
 MAX_FRAME_IDS = 16
 """Calibrations kept: a stream of ever new frame ids must not fill the memory."""
@@ -21,7 +22,8 @@ MAX_FRAME_IDS = 16
 class CameraInput:
     """Subscribes to one camera and leaves every image in `on_frame`.
 
-    `on_calibration()` is called when a camera_info differs from the one before.
+    `on_calibration(name)` is called when a camera_info differs from the one before. The topics of a
+    camera with a name are `<name>/image` and `<name>/camera_info`.
     """
 
     def __init__(
@@ -29,9 +31,12 @@ class CameraInput:
         node: Node,
         transport: str,
         on_frame: Callable[[Snapshot], None],
-        on_calibration: Callable[[], None],
+        on_calibration: Callable[[str], None],
+        name: str = "",
     ) -> None:
         self._node = node
+        self.name = name
+        self.rate = Rate()
         self._on_frame = on_frame
         self._on_calibration = on_calibration
         self._infos: dict[str, CameraInfo] = {}
@@ -47,6 +52,7 @@ class CameraInput:
         ]
 
     def _subscribe(self, message_type: Any, topic: str) -> Any:
+        topic = f"{self.name}/{topic}" if self.name else topic
         callback = self._receive_info if message_type is CameraInfo else self._receive_image
         resolved = self._node.resolve_topic_name(topic)
         events = SubscriptionEventCallbacks(
@@ -86,7 +92,8 @@ class CameraInput:
     def _receive_image(self, message: Any) -> None:
         self._last_image = time.monotonic()
         self._warned = False
-        self._on_frame(Snapshot(message))
+        self.rate.tick()
+        self._on_frame(Snapshot(message, camera=self.name))
 
     def _receive_info(self, message: CameraInfo) -> None:
         frame_id = message.header.frame_id
@@ -95,7 +102,7 @@ class CameraInput:
         if len(self._infos) > MAX_FRAME_IDS:
             del self._infos[next(iter(self._infos))]
         if before is None or not _same_calibration(before, message):
-            self._on_calibration()
+            self._on_calibration(self.name)
 
     def _report_qos(self, topic: str, event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
@@ -137,8 +144,9 @@ class CameraInput:
                 if wanted in types and not name.startswith(self._node.get_fully_qualified_name())
                 and self._node.count_publishers(name)
             ]
+            own = f"{self.name}/image" if self.name else "image"
             problem += "nobody publishes it; " + (
-                f"remap `image` to one of {', '.join(sorted(others))}"
+                f"remap `{own}` to one of {', '.join(sorted(others))}"
                 if others
                 else f"there is no {wanted} topic at all, is the camera running?"
             )

@@ -186,6 +186,7 @@ def to_answer(
         inference_time=to_duration(answer.seconds),
         model_id=answer.model_id,
         message=answer.message,
+        camera=answer.camera,
     )
 
 
@@ -239,4 +240,5 @@ def from_answer(message: interfaces.SpatialAnswer) -> types.SpatialAnswer:
         model_id=message.model_id,
         message=message.message,
         seconds=duration_to_seconds(message.inference_time),
+        camera=message.camera,
     )

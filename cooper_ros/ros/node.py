@@ -20,10 +20,11 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from cooper_ros.core.types import SpatialAnswer, Status
 from cooper_ros.ros import parameters, runner
+from cooper_ros.ros.camera_names import camera_names
+from cooper_ros.ros.cameras import CameraSet
 from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
-from cooper_ros.ros.inputs import CameraInput
-from cooper_ros.ros.outputs import Outputs
+from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
 from cooper_ros.ros.refusals import message_of
 from cooper_ros.ros.self_test import check_pipeline
@@ -44,8 +45,8 @@ class CooperNode(LifecycleNode):
         parameters.declare(self)
         self.pipeline: Any = None
         self.worker: InferenceWorker | None = None
-        self.outputs: Outputs | None = None
-        self.camera: CameraInput | None = None
+        self.outputs: OutputSet | None = None
+        self.cameras: CameraSet | None = None
         self._enabled = True
         self._monitor = Monitor(self)
         self._calls = Services(self)
@@ -62,6 +63,13 @@ class CooperNode(LifecycleNode):
     def parameter(self, name: str) -> Any:
         """Present value of one of our parameters."""
         return self.get_parameter(name).value
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Names of the cameras, `("",)` for a single one."""
+        if self.outputs is not None:  # what the topics were made for
+            return self.outputs.cameras
+        return camera_names(self.parameter("cameras"))
 
     def known_words(self) -> tuple[str, ...]:
         """Names of the objects that the loaded model knows."""
@@ -90,7 +98,7 @@ class CooperNode(LifecycleNode):
         if enabled == self._enabled:
             return True, f"perception was {'on' if enabled else 'off'} already"
         self._enabled = enabled
-        if self.camera is None:
+        if self.cameras is None:
             return True, f"perception will be {'on' if enabled else 'off'} when the node is active"
         if enabled:
             self._start_worker()
@@ -118,7 +126,12 @@ class CooperNode(LifecycleNode):
                 threads=self.parameter("threads") or None,
             )
             self._test_model()
-            self.outputs = Outputs(self, self.pipeline.spec, self.pipeline.model_id)
+            self.outputs = OutputSet(
+                self,
+                self.pipeline.spec,
+                self.pipeline.model_id,
+                camera_names(self.parameter("cameras")),
+            )
         except Exception as error:
             self._monitor.problem = message_of(error)
             self.get_logger().error(f"cannot configure: {self._monitor.problem}")
@@ -140,23 +153,27 @@ class CooperNode(LifecycleNode):
         """Subscribe to the camera and start the inference thread."""
         assert self.outputs is not None
         result = super().on_activate(state)  # opens the publishers
-        self.camera = CameraInput(
-            self, self.parameter("image_transport"), self._on_frame, self._on_calibration
+        self.cameras = CameraSet(
+            self,
+            self.outputs.cameras,
+            self.parameter("image_transport"),
+            self._on_frame,
+            self._on_calibration,
         )
         self.outputs.publish_labels(self.get_clock().now().nanoseconds)
         if self._enabled:
             self._start_worker()
-        topics = " and ".join(self.camera.topics)
+        topics = " and ".join(self.cameras.topics)
         self.get_logger().info(f"active: reading {topics}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the inference thread and let go of the camera."""
         self._stop_worker()
-        if self.camera is not None:
-            self.camera.close()
-            self.camera = None
-        self._monitor.perception = None
+        if self.cameras is not None:
+            self.cameras.close()
+            self.cameras = None
+        self._monitor.forget()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -178,34 +195,34 @@ class CooperNode(LifecycleNode):
     def close(self, timeout_s: float) -> bool:
         """Stop everything; False if the inference thread did not end in time."""
         ended = self._stop_worker(timeout_s)
-        if self.camera is not None:
-            self.camera.close()
-            self.camera = None
+        if self.cameras is not None:
+            self.cameras.close()
+            self.cameras = None
         self._release()
         return ended
 
     def _release(self) -> None:
         if self.outputs is not None:
             self.outputs.close()
-        self.outputs = self.pipeline = self._monitor.perception = None
+        self.outputs = self.pipeline = None
+        self._monitor.forget()
         gc.collect()  # sessions and caches sit in reference cycles
 
     # -- worker ----------------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
-        assert self.camera is not None and self.outputs is not None
-        camera, outputs = self.camera, self.outputs
-
-        def find_info(frame_id: str) -> Any:
-            info = camera.info_for(frame_id)
-            return info, "" if info else camera.info_problem(frame_id)
+        assert self.cameras is not None and self.outputs is not None
+        outputs = self.outputs
 
         def publish(perception: Perception) -> None:
-            self._monitor.saw(perception)
             outputs.publish(perception)
+            self._monitor.saw(perception)
 
-        perceiver = Perceiver(self.pipeline, find_info, publish)
-        wanted = lambda: not self.parameter("lazy") or outputs.observed()  # noqa: E731
+        perceiver = Perceiver(self.pipeline, self.cameras.find_info, publish)
+
+        def wanted(camera: str) -> bool:
+            return not self.parameter("lazy") or outputs.observed(camera)
+
         self.worker = InferenceWorker(
             perceiver, wanted, self._on_frame_error, self._monitor.counters
         )
@@ -225,12 +242,12 @@ class CooperNode(LifecycleNode):
         if self.worker is not None:
             self.worker.put_frame(snapshot)
 
-    def _on_calibration(self) -> None:
+    def _on_calibration(self, camera: str) -> None:
         if self.worker is not None:
-            self.worker.forget()
+            self.worker.forget(camera)
 
-    def _on_frame_error(self, error: BaseException) -> None:
-        self._monitor.failed(message_of(error))
+    def _on_frame_error(self, error: BaseException, camera: str) -> None:
+        self._monitor.failed(message_of(error), camera)
 
     def _housekeeping(self) -> None:
         self._calls.expire()

@@ -1,4 +1,4 @@
-"""The topics of a perception: depth, segmentation, overlay.
+"""The topics of a perception of one camera: depth, segmentation, overlay.
 
 Each topic is only made while somebody reads it. Stamp and frame id are those of the camera image.
 """
@@ -12,40 +12,37 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
 
 from cooper_ros.core.types import StepType
-from cooper_ros.msg import DepthInfo, LabelInfo, SegmentArray, SpatialAnswer
+from cooper_ros.msg import DepthInfo, SegmentArray
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
-from cooper_ros.ros.messages import to_depth_info, to_header, to_label_info, to_segment_array
+from cooper_ros.ros.messages import to_depth_info, to_header, to_segment_array
 from cooper_ros.ros.overlay import draw_overlay
 from cooper_ros.ros.perception import Perception
-from cooper_ros.ros.qos import ImagePublisherQoS, LatchedPublisherQoS, StandardTopicQoS
+from cooper_ros.ros.qos import ImagePublisherQoS, StandardTopicQoS
 
 
 class Outputs:
-    """Publishers of the node, alive from configure to cleanup.
+    """Publishers of one camera's maps, alive from configure to cleanup.
 
-    `spec` is the model's ModelSpec: depth range, class names and palette come from it.
+    `spec` is the model's ModelSpec: depth range, class names and palette come from it. The topics
+    of a camera with a name are below `~/<camera>`.
     """
 
-    def __init__(self, node: Any, spec: Any, model_id: str) -> None:
+    def __init__(self, node: Any, spec: Any, camera: str = "") -> None:
         self._node = node
         self._spec = spec
+        self._prefix = f"~/{camera}" if camera else "~"
         names = spec.segmentation.names if spec.segmentation else ()
         palette = np.asarray(spec.segmentation.colours if names else (), np.float32).reshape(-1, 3)
-        self._unit_colors = np.clip((palette + 1.0) / 2.0, 0.0, 1.0)
-        self.colors = np.round(self._unit_colors * 255.0).astype(np.uint8)
+        self.colors = np.round(np.clip((palette + 1.0) / 2.0, 0.0, 1.0) * 255.0).astype(np.uint8)
         self._stuff = spec.segmentation.stuff if names else ()
-        self._depth = self._image("~/depth/image")
-        self._depth_camera = self._make(CameraInfo, "~/depth/camera_info", ImagePublisherQoS())
-        self._relative = self._image("~/depth/relative")
-        self._confidence = self._image("~/depth/confidence")
-        self._depth_info = self._make(DepthInfo, "~/depth/info", StandardTopicQoS())
-        self._labels = self._image("~/segmentation/labels")
-        self._segments = self._make(SegmentArray, "~/segmentation/segments", StandardTopicQoS())
-        self._overlay = self._image("~/overlay")
-        self._label_info = self._make(
-            LabelInfo, "~/segmentation/label_info", LatchedPublisherQoS()
-        )
-        self._answer = self._make(SpatialAnswer, "~/answer", StandardTopicQoS())
+        self._depth = self._image("/depth/image")
+        self._depth_camera = self._make(CameraInfo, "/depth/camera_info", ImagePublisherQoS())
+        self._relative = self._image("/depth/relative")
+        self._confidence = self._image("/depth/confidence")
+        self._depth_info = self._make(DepthInfo, "/depth/info", StandardTopicQoS())
+        self._labels = self._image("/segmentation/labels")
+        self._segments = self._make(SegmentArray, "/segmentation/segments", StandardTopicQoS())
+        self._overlay = self._image("/overlay")
         self._maps = (
             self._depth,
             self._depth_camera,
@@ -56,10 +53,9 @@ class Outputs:
             self._segments,
             self._overlay,
         )
-        self._model_id = model_id
 
     def _make(self, message_type: Any, topic: str, qos: Any) -> Any:
-        return self._node.create_lifecycle_publisher(message_type, topic, qos)
+        return self._node.create_lifecycle_publisher(message_type, self._prefix + topic, qos)
 
     def _image(self, topic: str) -> Any:
         return self._make(Image, topic, ImagePublisherQoS())
@@ -78,22 +74,8 @@ class Outputs:
 
     def close(self) -> None:
         """Destroy the publishers."""
-        for publisher in (*self._maps, self._label_info, self._answer):
+        for publisher in self._maps:
             self._node.destroy_lifecycle_publisher(publisher)
-
-    def publish_labels(self, stamp_ns: int) -> None:
-        """Say once, latched, what the label image's values mean."""
-        if not self._spec.segmentation:
-            return
-        names = self._spec.segmentation.names
-        countable = [name not in self._stuff for name in names]
-        self._label_info.publish(
-            to_label_info(names, countable, self._unit_colors.tolist(), self._model_id, stamp_ns)
-        )
-
-    def publish_answer(self, answer: SpatialAnswer) -> None:
-        """Publish a finished question."""
-        self._answer.publish(answer)
 
     def publish(self, perception: Perception) -> None:
         """Publish everything of one frame that has a reader (any thread)."""

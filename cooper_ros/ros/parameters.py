@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from cooper_ros.ros.camera_names import problem_with_cameras
 
 PARAMETERS_BEGIN = "<!-- parameters:begin -->"
 PARAMETERS_END = "<!-- parameters:end -->"
@@ -22,7 +24,7 @@ class ParameterSpec:
 
     `minimum` and `maximum` bound numbers (inclusive), `choices` lists the texts allowed. `effect`
     says when a change is heard: at once, at the next lifecycle transition named, or never
-    (`START`: read-only).
+    (`START`: read-only). `check(value)` says what else is wrong with a value, "" if nothing.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ParameterSpec:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    check: Callable[[Any], str] | None = None
 
     @property
     def read_only(self) -> bool:
@@ -145,6 +148,15 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         minimum=0.0,
         maximum=3600.0,
     ),
+    # Several cameras.
+    ParameterSpec(
+        "cameras",
+        "",
+        "Names of several cameras that share the model, as in `front, rear`: the node then reads "
+        "`<name>/image` and `<name>/camera_info` and writes below `~/<name>`; empty = one camera.",
+        CONFIGURE,
+        check=problem_with_cameras,
+    ),
 )
 
 BY_NAME: dict[str, ParameterSpec] = {spec.name: spec for spec in PARAMETERS}
@@ -161,7 +173,7 @@ def problem_with(spec: ParameterSpec, value: Any) -> str:
         number = float(value)
         if not math.isfinite(number) or not spec.minimum <= number <= spec.maximum:
             return f"{spec.name} must be {spec.allowed}, got {value!r}"
-    return ""
+    return spec.check(value) if spec.check else ""
 
 
 def to_descriptor(spec: ParameterSpec) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sensor_msgs.msg import CameraInfo, CompressedImage
@@ -13,7 +14,7 @@ from cooper_ros.core.errors import IntrinsicsError
 from cooper_ros.core.types import DepthMap, Frame, Segmentation
 from cooper_ros.ros.conversion import camera_info_to_intrinsics, compressed_to_rgb, image_to_rgb
 from cooper_ros.ros.messages import time_to_ns
-from cooper_ros.ros.worker import Snapshot
+from cooper_ros.ros.slots import Snapshot
 from cooper_ros.runtime.cancel import CancelToken
 
 FindInfo = Callable[[str], "tuple[CameraInfo | None, str]"]
@@ -65,8 +66,12 @@ class Perceiver:
     """Runs the pipeline on snapshots and hands every camera perception to `publish`."""
 
     def __init__(
-        self, pipeline: Any, find_info: FindInfo, publish: Callable[[Perception], None]
+        self,
+        pipeline: Any,
+        find_info: Callable[[str, str], tuple[CameraInfo | None, str]],
+        publish: Callable[[Perception], None],
     ) -> None:
+        """`find_info(camera, frame_id)`: see `FindInfo`."""
         self._pipeline = pipeline
         self._find_info = find_info
         self._publish = publish
@@ -74,7 +79,7 @@ class Perceiver:
     def __call__(self, snapshot: Snapshot, cancel: CancelToken) -> Perception:
         """Perceive one image (inference thread)."""
         started = time.monotonic()
-        frame, problem = to_frame(snapshot, self._find_info)
+        frame, problem = to_frame(snapshot, partial(self._find_info, snapshot.camera))
         cancel.check()
         context = self._pipeline.see(frame)
         cancel.check()
@@ -98,7 +103,9 @@ class Perceiver:
 
 
 def explain(answer: Any, perception: Perception) -> Any:
-    """The answer with the reason for missing metres in its message."""
+    """The answer with its camera, and the reason for missing metres in its message."""
+    if perception.snapshot.from_camera:
+        answer = replace(answer, camera=perception.snapshot.camera)
     if perception.calibration_problem and not perception.depth.metric:
         text = f"{answer.message} ({perception.calibration_problem})".strip()
         if answer.message:

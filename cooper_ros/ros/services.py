@@ -15,6 +15,7 @@ from std_srvs.srv import SetBool
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.types import NAN, ObjectReference, SpatialAnswer, Status
 from cooper_ros.ros.calls import PendingCall
+from cooper_ros.ros.camera_names import choose_camera
 from cooper_ros.ros.distances import ItemDistance, measure_items
 from cooper_ros.ros.messages import (
     duration_to_seconds,
@@ -25,7 +26,7 @@ from cooper_ros.ros.messages import (
 )
 from cooper_ros.ros.perception import Perception, explain
 from cooper_ros.ros.refusals import NotActiveError, message_of, status_of
-from cooper_ros.ros.worker import Snapshot
+from cooper_ros.ros.slots import Snapshot
 from cooper_ros.runtime.asking import understand
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.srv import AskSpatial, QueryDistance
@@ -102,11 +103,12 @@ class Services:
 
         try:
             self._check(question)
+            camera = choose_camera(request.camera, self._node.camera_names)
             snapshot = None
             if request.image.width:
                 info = request.camera_info if request.camera_info.width else None
-                snapshot = Snapshot(request.image, info, from_camera=False)
-            call = PendingCall(work, refuse, self._timeout(request), self._wake, snapshot)
+                snapshot = Snapshot(request.image, info, from_camera=False, camera=camera)
+            call = PendingCall(work, refuse, self._timeout(request), self._wake, snapshot, camera)
             answer = await self._wait(call)
         except Exception as error:  # a handler that raises would leave the client waiting
             answer = refuse(error)
@@ -115,7 +117,9 @@ class Services:
         response.answer = to_answer(
             answer,
             return_trace=bool(request.return_trace),
-            topics=outputs.map_topics if outputs and not request.image.width else {},
+            topics=outputs.map_topics(answer.camera)
+            if outputs and not request.image.width
+            else {},
             image_age_s=(now_ns - answer.stamp_ns) / 1e9 if answer.stamp_ns else NAN,
         )
         response.success = answer.status is Status.OK
@@ -178,7 +182,10 @@ class Services:
         try:
             if not 1 <= count <= MAX_ITEMS:
                 raise QuestionError(f"ask for 1 to {MAX_ITEMS} names and pixels, got {count}")
-            call = PendingCall(work, refuse, self._timeout(request), self._wake)
+            camera = choose_camera(request.camera, self._node.camera_names)
+            call = PendingCall(
+                work, refuse, self._timeout(request), self._wake, camera=camera
+            )
             perception, items = await self._wait(call)
         except Exception as error:
             perception, items = refuse(error)

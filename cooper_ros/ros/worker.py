@@ -1,48 +1,34 @@
 """The inference thread: newest frame in, questions in, one at a time.
 
-ROS callbacks only leave things here and return. A frame replaces the one that was not looked at yet
-(an old image is worth nothing to a robot); questions queue up to a limit. All questions that wait
-together are answered on one pinned frame, so its perception is computed once for them.
+ROS callbacks only leave things here and return. A frame replaces the one of the same camera that
+was not looked at yet (an old image is worth nothing to a robot); questions queue up to a limit. All
+questions that wait together are answered on one pinned frame per camera, so its perception is
+computed once for them.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.ros.refusals import BusyError, NoImageError, NotActiveError, StaleImageError
+from cooper_ros.ros.slots import FrameSlots, Snapshot
 from cooper_ros.runtime.cancel import CancelToken
+
+__all__ = ["Counters", "InferenceWorker", "Job", "Snapshot"]
 
 Perception = TypeVar("Perception")
 
 
-@dataclass(eq=False)
-class Snapshot:
-    """An image as it came in, not converted yet; `received` is time.monotonic() [s].
-
-    `from_camera` is False for an image that came with a question: its maps are not published.
-    """
-
-    message: Any
-    camera_info: Any = None
-    from_camera: bool = True
-    received: float = field(default_factory=time.monotonic)
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since it arrived."""
-        return time.monotonic() - self.received
-
-
 class Job(Protocol):
-    """A question. `snapshot`: its own image, or None for the camera's newest one."""
+    """A question. `snapshot`: its own image, or None for the newest one of `camera`."""
 
     snapshot: Snapshot | None
+    camera: str
     cancel: CancelToken
 
     def run(self, perception: Any) -> None:
@@ -69,30 +55,29 @@ class Counters:
 class InferenceWorker(Generic[Perception]):
     """Owns the one thread in which the model runs.
 
-    `perceive(snapshot, cancel)` makes what jobs run on, and publishes it. `wanted()` says whether
-    frames should be perceived although nobody asked. `on_error(error)` hears of frames that failed.
-    All three are called in the worker thread.
+    `perceive(snapshot, cancel)` makes what jobs run on, and publishes it. `wanted(camera)` says
+    whether its frames should be perceived although nobody asked. `on_error(error, camera)` hears of
+    frames that failed. All three are called in the worker thread.
     """
 
     def __init__(
         self,
         perceive: Callable[[Snapshot, CancelToken], Perception],
-        wanted: Callable[[], bool],
-        on_error: Callable[[BaseException], None],
+        wanted: Callable[[str], bool],
+        on_error: Callable[[BaseException, str], None],
         counters: Counters | None = None,
     ) -> None:
         self._perceive = perceive
         self._wanted = wanted
         self._on_error = on_error
         self._condition = threading.Condition()
-        self._newest: Snapshot | None = None
-        self._is_new = False
+        self._frames = FrameSlots()
         self._queue: deque[Job] = deque()
         self._running: Job | None = None
         self._cancel = CancelToken()
         self._stopping = False
-        self._last: tuple[Snapshot, Perception] | None = None
-        self._next_start = 0.0
+        self._forgotten = 0
+        self._last: dict[str, tuple[Snapshot, Perception]] = {}
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self.counters = counters if counters is not None else Counters()
         self.queue_size = 8
@@ -104,11 +89,6 @@ class InferenceWorker(Generic[Perception]):
         self._thread.start()
 
     @property
-    def newest(self) -> Snapshot | None:
-        """The newest frame that arrived."""
-        return self._newest
-
-    @property
     def waiting(self) -> int:
         """Questions in the queue."""
         return len(self._queue)
@@ -117,9 +97,8 @@ class InferenceWorker(Generic[Perception]):
         """Leave a frame; it replaces one that nobody looked at. Never blocks for long."""
         with self._condition:
             self.counters.frames_received += 1
-            if self._is_new:
+            if self._frames.put(snapshot):
                 self.counters.frames_dropped += 1
-            self._newest, self._is_new = snapshot, True
             self._condition.notify()
 
     def submit(self, job: Job) -> None:
@@ -136,11 +115,12 @@ class InferenceWorker(Generic[Perception]):
             self._queue.append(job)
             self._condition.notify()
 
-    def forget(self) -> None:
-        """Perceive the newest frame again, e.g. because its calibration arrived after it."""
+    def forget(self, camera: str = "") -> None:
+        """Perceive a camera's newest frame again, e.g. its calibration arrived after it."""
         with self._condition:
-            self._last = None
-            self._is_new = self._newest is not None
+            self._forgotten += 1  # what is being perceived right now is out of date as well
+            self._last.pop(camera, None)
+            self._frames.renew(camera)
             self._condition.notify()
 
     def stop(self, timeout_s: float) -> bool:
@@ -179,11 +159,14 @@ class InferenceWorker(Generic[Perception]):
             if self._queue:
                 return [*self._queue], None
             delay: float | None = None
-            if self._is_new and self._wanted():
-                delay = self._next_start - time.monotonic()
-                if delay <= 0.0:
-                    self._is_new = False
-                    return [], self._newest
+            period = 1.0 / self.max_rate_hz if self.max_rate_hz > 0.0 else 0.0
+            for camera in self._frames.fresh():
+                if not self._wanted(camera):
+                    continue
+                left = period - self._frames.since_look(camera)
+                if left <= 0.0:
+                    return [], self._frames.take(camera)
+                delay = left if delay is None else min(delay, left)
             self._condition.wait(delay)
         return [], None
 
@@ -194,29 +177,29 @@ class InferenceWorker(Generic[Perception]):
             return None
         except Exception as error:  # a bad frame must not end the node
             self.counters.frames_failed += 1
-            self._on_error(error)
+            self._on_error(error, snapshot.camera)
             return None
 
     def _perception_of(self, snapshot: Snapshot) -> Perception:
-        last = self._last
+        last = self._last.get(snapshot.camera)
         if last is not None and last[0] is snapshot:
             return last[1]
-        if self.max_rate_hz > 0.0:
-            self._next_start = time.monotonic() + 1.0 / self.max_rate_hz
+        forgotten = self._forgotten
         perception = self._perceive(snapshot, self._cancel)
         self.counters.frames_perceived += 1
-        self._last = (snapshot, perception)
+        if snapshot.from_camera and forgotten == self._forgotten:
+            self._last[snapshot.camera] = (snapshot, perception)
         return perception
 
-    def _pinned(self) -> Snapshot:
-        """The camera's newest frame, if it can be used for a question."""
+    def _pinned(self, camera: str) -> Snapshot:
+        """A camera's newest frame, if it can be used for a question."""
         with self._condition:
-            snapshot = self._newest
-            self._is_new = False  # its maps are made and published for the question
+            snapshot = self._frames.take(camera)  # its maps are published for the question
         if snapshot is None:
+            which = f" of camera {camera!r}" if camera else ""
             raise NoImageError(
-                "no image has arrived yet: check that the camera publishes on the topic the node "
-                "reads (see the node's log for its name)"
+                f"no image{which} has arrived yet: check that the camera publishes on the topic "
+                "the node reads (see the node's log for its name)"
             )
         if 0.0 < self.max_image_age_s < snapshot.age_s:
             raise StaleImageError(
@@ -227,7 +210,7 @@ class InferenceWorker(Generic[Perception]):
 
     def _answer(self, batch: list[Job]) -> None:
         """Answer every job of a batch on one frame (or on the image that a job brought along)."""
-        pinned: Snapshot | None = None
+        pinned: dict[str, Snapshot] = {}
         for job in batch:
             with self._condition:
                 # The job may have been taken back while others were answered.
@@ -239,9 +222,9 @@ class InferenceWorker(Generic[Perception]):
                 job.cancel.check()
                 snapshot = job.snapshot
                 if snapshot is None:
-                    if pinned is None:
-                        pinned = self._pinned()
-                    snapshot = pinned
+                    if job.camera not in pinned:
+                        pinned[job.camera] = self._pinned(job.camera)
+                    snapshot = pinned[job.camera]
                 job.run(self._perception_of(snapshot))
                 self.counters.questions_answered += 1
             except Exception as error:  # the job tells its client; the thread goes on

@@ -27,7 +27,7 @@ class Bench:
         self.wanted = True
         self.error: BaseException | None = None
         self.worker: InferenceWorker[str] = InferenceWorker(
-            self._perceive, lambda: self.wanted, self._fail
+            self._perceive, lambda camera: self.wanted, self._fail
         )
         self.failed = threading.Semaphore(0)
 
@@ -40,14 +40,20 @@ class Bench:
         self.seen.append(snapshot.message)
         return f"perception of {snapshot.message}"
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, camera: str) -> None:
         self.errors.append(error)
         self.failed.release()
 
 
 class Job:
-    def __init__(self, snapshot: Snapshot | None = None, hold: threading.Event | None = None):
+    def __init__(
+        self,
+        snapshot: Snapshot | None = None,
+        hold: threading.Event | None = None,
+        camera: str = "",
+    ):
         self.snapshot = snapshot
+        self.camera = camera
         self.cancel = CancelToken()
         self.result: Any = None
         self.done = threading.Event()
@@ -253,3 +259,56 @@ def test_stop_says_when_the_thread_is_still_busy() -> None:
     assert not stuck.worker.stop(0.01)
     stuck.may_go.release()
     assert stuck.worker.stop(WAIT_S)
+
+
+def test_each_camera_has_its_own_newest_frame(bench: Bench) -> None:
+    """A quick camera neither replaces the frame of a slow one nor keeps it from being seen."""
+    bench.worker.start()
+    bench.worker.put_frame(Snapshot("front 0", camera="front"))
+    assert bench.looking.acquire(timeout=WAIT_S)
+    bench.worker.put_frame(Snapshot("rear 0", camera="rear"))
+    for number in range(1, 6):
+        bench.worker.put_frame(Snapshot(f"front {number}", camera="front"))
+    for _ in range(2):
+        bench.may_go.release()
+        assert bench.looking.acquire(timeout=WAIT_S)
+    bench.may_go.release()
+    job = Job(camera="rear")
+    bench.worker.submit(job)
+    assert job.wait() == "perception of rear 0"
+    assert bench.seen == ["front 0", "rear 0", "front 5"]
+    assert bench.worker.counters.frames_dropped == 4
+
+
+def test_questions_go_to_the_camera_they_name(bench: Bench) -> None:
+    bench.wanted = False
+    for camera in ("front", "rear"):
+        bench.worker.put_frame(Snapshot(f"{camera} frame", camera=camera))
+    jobs = [Job(camera=camera) for camera in ("rear", "front", "rear")]
+    for job in jobs:
+        bench.worker.submit(job)
+    nowhere = Job(camera="left")
+    bench.worker.submit(nowhere)
+    bench.may_go.release()
+    bench.may_go.release()
+    bench.worker.start()
+    assert [job.wait() for job in jobs] == [
+        f"perception of {camera} frame" for camera in ("rear", "front", "rear")
+    ]
+    assert bench.seen == ["rear frame", "front frame"], "one perception per camera"
+    assert "'left'" in str(nowhere.wait())
+
+
+def test_only_the_camera_that_changed_is_perceived_again(bench: Bench) -> None:
+    bench.worker.start()
+    for camera in ("front", "rear"):
+        bench.worker.put_frame(Snapshot(camera, camera=camera))
+        assert bench.looking.acquire(timeout=WAIT_S)
+        bench.may_go.release()
+    bench.worker.forget("rear")
+    assert bench.looking.acquire(timeout=WAIT_S)
+    bench.may_go.release()
+    job = Job(camera="rear")
+    bench.worker.submit(job)
+    job.wait()
+    assert bench.seen == ["front", "rear", "rear"]

@@ -1,0 +1,78 @@
+"""Everything that the node publishes: one set of map topics per camera, and what they share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cooper_ros.core.types import StepType
+from cooper_ros.msg import LabelInfo, SpatialAnswer
+from cooper_ros.ros.camera_names import ONLY
+from cooper_ros.ros.messages import to_label_info
+from cooper_ros.ros.outputs import Outputs
+from cooper_ros.ros.perception import Perception
+from cooper_ros.ros.qos import LatchedPublisherQoS, StandardTopicQoS
+
+
+class OutputSet:
+    """Publishers of the node, alive from configure to cleanup.
+
+    `spec` is the model's ModelSpec: depth range, class names and palette come from it. All cameras
+    share the classes and the topic of answers.
+    """
+
+    def __init__(
+        self, node: Any, spec: Any, model_id: str, cameras: tuple[str, ...] = (ONLY,)
+    ) -> None:
+        self._node = node
+        self._spec = spec
+        self._model_id = model_id
+        self._outputs = {name: Outputs(node, spec, name) for name in cameras}
+        self._label_info = node.create_lifecycle_publisher(
+            LabelInfo, "~/segmentation/label_info", LatchedPublisherQoS()
+        )
+        self._answer = node.create_lifecycle_publisher(
+            SpatialAnswer, "~/answer", StandardTopicQoS()
+        )
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras that have topics."""
+        return tuple(self._outputs)
+
+    def map_topics(self, camera: str = ONLY) -> dict[StepType, str]:
+        """Where the maps of a reasoning trace about a camera can be seen."""
+        found = self._outputs.get(camera)
+        return found.map_topics if found else {}
+
+    def observed(self, camera: str = ONLY) -> bool:
+        """Whether anybody reads a map of a camera."""
+        return self._outputs[camera].observed()
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for outputs in self._outputs.values():
+            outputs.close()
+        for publisher in (self._label_info, self._answer):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def publish_labels(self, stamp_ns: int) -> None:
+        """Say once, latched, what the label images' values mean."""
+        settings = self._spec.segmentation
+        if not settings:
+            return
+        countable = [name not in settings.stuff for name in settings.names]
+        palette = np.asarray(settings.colours, np.float32).reshape(-1, 3)
+        colors = np.clip((palette + 1.0) / 2.0, 0.0, 1.0).tolist()
+        self._label_info.publish(
+            to_label_info(settings.names, countable, colors, self._model_id, stamp_ns)
+        )
+
+    def publish_answer(self, answer: SpatialAnswer) -> None:
+        """Publish a finished question."""
+        self._answer.publish(answer)
+
+    def publish(self, perception: Perception) -> None:
+        """Publish everything of one frame that has a reader (any thread)."""
+        self._outputs[perception.snapshot.camera].publish(perception)

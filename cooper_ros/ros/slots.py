@@ -1,0 +1,71 @@
+"""The newest frame of every camera, and which of them is looked at next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """An image as it came in, not converted yet; `received` is time.monotonic() [s].
+
+    `from_camera` is False for an image that came with a question: its maps are not published.
+    `camera` is the name of the camera, "" where the node has only one.
+    """
+
+    message: Any
+    camera_info: Any = None
+    from_camera: bool = True
+    received: float = field(default_factory=time.monotonic)
+    camera: str = ""
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it arrived."""
+        return time.monotonic() - self.received
+
+
+class FrameSlots:
+    """One slot per camera: a new frame replaces the one that nobody looked at.
+
+    The camera that was looked at longest ago comes first, so a quick camera cannot starve a slow
+    one. Not safe for several threads: its owner holds a lock.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Snapshot] = {}
+        self._fresh: set[str] = set()
+        self._looked_at: dict[str, float] = {}
+
+    def put(self, snapshot: Snapshot) -> bool:
+        """Leave a frame; True when the one before it was never looked at."""
+        camera = snapshot.camera
+        dropped = camera in self._fresh
+        self._newest[camera] = snapshot
+        self._fresh.add(camera)
+        return dropped
+
+    def newest(self, camera: str) -> Snapshot | None:
+        """The newest frame of a camera."""
+        return self._newest.get(camera)
+
+    def fresh(self) -> list[str]:
+        """Cameras with a frame that was not looked at, longest neglected first."""
+        return sorted(self._fresh, key=lambda name: (self._looked_at.get(name, 0.0), name))
+
+    def take(self, camera: str) -> Snapshot | None:
+        """The newest frame of a camera, which now counts as looked at."""
+        self._fresh.discard(camera)
+        self._looked_at[camera] = time.monotonic()
+        return self._newest.get(camera)
+
+    def since_look(self, camera: str) -> float:
+        """Seconds since a frame of this camera was taken."""
+        return time.monotonic() - self._looked_at.get(camera, 0.0)
+
+    def renew(self, camera: str) -> None:
+        """Have the newest frame of a camera looked at again."""
+        if camera in self._newest:
+            self._fresh.add(camera)
