@@ -7,7 +7,7 @@ VENV ?= .venv
 PYTHON ?= python3
 JOBS ?= 2
 ARGS ?=
-TEST_EXTRAS := torch,train,export,tensorrt,dev
+TEST_EXTRAS := torch,train,export,tensorrt,bag,view,dev
 export PYTHON
 
 .PHONY: help venv venv-test demo test test-long lint clean

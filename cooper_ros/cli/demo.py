@@ -10,13 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +26,6 @@ ANSWERED = ("OK", "AMBIGUOUS", "NOT_VISIBLE")
 """Statuses with which the model itself has answered; "none" is an answer, a time-out is not."""
 
 DEPTH_MESSAGES = 16
-STOP_S = 5.0
 
 
 class DemoError(RuntimeError):
@@ -53,19 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo."""
-    from cooper_ros.ros.environment import set_defaults
+    from cooper_ros.cli.processes import ProcessEnded, running, use_private_domain
 
-    # A domain of its own, on this machine only: a robot in the same network is not disturbed.
-    # Domains up to 101 keep their ports below those that Linux hands out to others.
-    domain = 1 + os.getpid() % 101 if args.domain is None else args.domain
-    os.environ["ROS_DOMAIN_ID"] = str(domain)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    set_defaults()
+    use_private_domain(args.domain)
     picture = args.picture or Path("outputs") / f"demo_seed{args.seed}.png"
     try:
-        with _processes(args) as alive:
+        with running(_commands(args)) as alive:
             report = _Demo(args, alive, picture).run()
-    except DemoError as error:
+    except (DemoError, ProcessEnded) as error:
         print(f"cooper demo: {error}", file=sys.stderr)
         if args.json:
             print(json.dumps({"answers": [], "error": str(error)}))
@@ -78,39 +67,14 @@ def run(args: argparse.Namespace) -> int:
     return 0 if answered >= NEEDED else 1
 
 
-@contextmanager
-def _processes(args: argparse.Namespace) -> Iterator[Any]:
-    """Start both; yields a function that raises DemoError when one of them has ended."""
-    commands = {
+def _commands(args: argparse.Namespace) -> dict[str, list[str]]:
+    return {
         # The camera builds its world first; that it is silent meanwhile is no news.
         "node": ["cooper_ros.ros.node", "--ros-args", "-p", f"model:={args.model}",
                  "-p", "no_image_warning_s:=30.0"],
         "camera": ["cooper_ros.ros.sim_camera", "--ros-args", "-p", f"seed:={args.seed}",
                    "-p", "hold:=true"],
     }  # fmt: skip
-    # Standard output belongs to the demo's own report.
-    running = {
-        name: subprocess.Popen([sys.executable, "-m", *command], stdout=sys.stderr)
-        for name, command in commands.items()
-    }
-
-    def alive() -> None:
-        for name, process in running.items():
-            if process.poll() is not None:
-                raise DemoError(f"the {name} ended with code {process.returncode}, see above")
-
-    try:
-        yield alive
-    finally:
-        for process in running.values():
-            process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + STOP_S
-        for process in running.values():
-            try:
-                process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 class _Demo:

@@ -65,3 +65,7 @@ class GenerationCancelled(CooperError):
 
 class BackendError(CooperError):
     """An inference engine could not be loaded, or refused to run."""
+
+
+class BagError(CooperError):
+    """A bag cannot be read or written, or does not hold what was asked of it."""

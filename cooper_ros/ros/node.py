@@ -124,6 +124,7 @@ class CooperNode(LifecycleNode):
                 self.parameter("model"),
                 backend=self.parameter("backend"),
                 threads=self.parameter("threads") or None,
+                seed=self.parameter("seed"),
             )
             self._test_model()
             self.outputs = OutputSet(

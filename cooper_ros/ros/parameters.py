@@ -85,6 +85,15 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         CONFIGURE,
     ),
     ParameterSpec(
+        "seed",
+        0,
+        "Seed of the noise of models that draw their maps from noise; the same image, question and "
+        "seed give the same answer.",
+        CONFIGURE,
+        0,
+        65535,
+    ),
+    ParameterSpec(
         "autostart", True, "Configure and activate by itself; false = wait for transitions.", START
     ),
     ParameterSpec(

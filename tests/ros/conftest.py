@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 if importlib.util.find_spec("rclpy") is None:  # pragma: no cover - depends on the installation
-    collect_ignore_glob = ["test_node*.py", "test_sim*.py"]
+    collect_ignore_glob = ["test_node*.py", "test_sim*.py", "test_bag*.py", "test_view*.py"]
 
 
 @pytest.fixture(scope="session")
