@@ -24,7 +24,7 @@ from cooper_ros.ros.conversion import array_to_image
 from cooper_ros.ros.messages import time_to_ns, to_header
 
 RUN = (sys.executable, "-c", "import sys; from cooper_ros.cli import main; sys.exit(main())", "bag")
-QUESTIONS = ("how far is the table ?", "how much free space is ahead ?", "how far is the zeppelin ?")
+QUESTIONS = ("how far is the table ?", "how much free space is ahead ?", "how far is the ufo ?")
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -160,7 +160,11 @@ def test_part_of_a_bag_can_be_played(recorded: tuple[Path, list[bytes]], ros: No
 
 @pytest.mark.parametrize(
     "type_name",
-    ["sensor_msgs/msg/Image", "cooper_ros/msg/SpatialAnswer", "diagnostic_msgs/msg/DiagnosticArray"],
+    [
+        "sensor_msgs/msg/Image",
+        "cooper_ros/msg/SpatialAnswer",
+        "diagnostic_msgs/msg/DiagnosticArray",
+    ],
 )
 def test_definitions_and_hashes_are_those_of_ros(type_name: str) -> None:
     """The hash that rosidl wrote beside the definition is the oracle."""
@@ -196,7 +200,7 @@ def test_wrong_recordings_are_refused(ros: None, tmp_path: Path) -> None:
     assert not (tmp_path / "silent").exists()
 
 
-def test_a_recording_that_cannot_be_written_ends_with_a_reason(writers: Any, tmp_path: Path) -> None:
+def test_a_bag_that_cannot_be_written_ends_with_a_reason(writers: Any, tmp_path: Path) -> None:
     _, images, _ = writers
     (tmp_path / "place").write_text("a file where a folder should be")
     recording = Recording(tmp_path / "place" / "bag", ["/rec/image"])

@@ -70,7 +70,9 @@ class Player(Node):
         if not self.counts:
             self.destroy_node()
             raise BagError(f"{bag.path} has nothing to play: no message of a chosen, known topic")
-        self._clock = self.create_publisher(Clock, "/clock", 10) if clock_hz > 0.0 else None
+        self._clock_publisher: Any = None
+        if clock_hz > 0.0:
+            self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
 
     @property
     def topics(self) -> dict[str, str]:
@@ -99,7 +101,7 @@ class Player(Node):
             if began is None:
                 began, first_ns = time.monotonic(), message.stamp_ns
             due_s = (message.stamp_ns - first_ns) / 1e9 / self._rate
-            while self._clock is not None and ticks / self._clock_hz < due_s:
+            while self._clock_publisher is not None and ticks / self._clock_hz < due_s:
                 if not _wait_until(began + ticks / self._clock_hz, stop):
                     return False
                 self.tick(first_ns + round(ticks / self._clock_hz * self._rate * 1e9))
@@ -113,8 +115,8 @@ class Player(Node):
 
     def tick(self, stamp_ns: int) -> None:
         """Set the clock, if there is one."""
-        if self._clock is not None:
-            self._clock.publish(Clock(clock=to_time(stamp_ns)))
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(Clock(clock=to_time(stamp_ns)))
 
     def send(self, topic: str, data: bytes) -> None:
         """Publish the bytes of one message."""

@@ -104,10 +104,14 @@ class Recorder(Node):
         self._offers[topic] = offers
         self.counts[topic] = 0
         type_name = types[0]
+
+        def write(data: Any) -> None:
+            self._write(topic, type_name, data)
+
         self.create_subscription(
             kind,
             topic,
-            lambda data: self._write(topic, type_name, data),
+            write,
             to_record(offers),
             raw=True,
         )
