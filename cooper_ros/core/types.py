@@ -159,7 +159,8 @@ class Segment:
 
     `instance` is its value in `Segmentation.instances` (0 for stuff such as floor); `box` is
     (x, y, width, height) [px]; `distance_m` is the range to the visible surface and `position`
-    the component-wise median of its points [m], both NaN without metric depth.
+    the component-wise median of its points [m], both NaN without metric depth. An object that is
+    followed over frames keeps its `track_id`; 0 = not followed.
     """
 
     class_id: int
@@ -171,6 +172,7 @@ class Segment:
     distance_m: float = NAN
     distance_stddev_m: float = NAN
     position: Point3 = UNKNOWN_POINT
+    track_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,6 +211,7 @@ class ObjectReference:
     position: Point3 = UNKNOWN_POINT
     distance_m: float = NAN
     score: float = NAN
+    track_id: int = 0
 
     @classmethod
     def from_segment(cls, segment: Segment) -> ObjectReference:
@@ -221,6 +224,7 @@ class ObjectReference:
             segment.position,
             segment.distance_m,
             segment.score,
+            segment.track_id,
         )
 
 

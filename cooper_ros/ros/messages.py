@@ -75,6 +75,7 @@ def to_segment(segment: types.Segment) -> interfaces.Segment:
         distance=float(segment.distance_m),
         distance_stddev=float(segment.distance_stddev_m),
         position=to_point(segment.position),
+        track_id=int(segment.track_id),
     )
 
 
@@ -84,6 +85,7 @@ def to_segment_array(segmentation: types.Segmentation) -> interfaces.SegmentArra
     return interfaces.SegmentArray(
         header=to_header(segmentation.stamp_ns, segmentation.frame_id),
         segments=[to_segment(segment) for segment in ordered],
+        map_stamp=to_time(segmentation.stamp_ns),
     )
 
 
@@ -139,6 +141,7 @@ def to_object(reference: types.ObjectReference) -> interfaces.ObjectReference:
         position=to_point(reference.position),
         distance=float(reference.distance_m),
         score=float(reference.score),
+        track_id=int(reference.track_id),
     )
 
 
@@ -206,6 +209,7 @@ def from_object(message: interfaces.ObjectReference) -> types.ObjectReference:
         (position.x, position.y, position.z),
         float(message.distance),
         float(message.score),
+        int(message.track_id),
     )
 
 

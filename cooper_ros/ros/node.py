@@ -24,6 +24,7 @@ from cooper_ros.ros.camera_names import camera_names
 from cooper_ros.ros.cameras import CameraSet
 from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
 from cooper_ros.ros.refusals import message_of
@@ -50,6 +51,7 @@ class CooperNode(LifecycleNode):
         self._enabled = True
         self._monitor = Monitor(self)
         self._calls = Services(self)
+        ModelInfoService(self)
         self.add_post_set_parameters_callback(lambda _: self._apply_parameters())
         # Steady: with use_sim_time a paused simulation must not stop deadlines.
         self._timer = self.create_timer(
@@ -75,6 +77,11 @@ class CooperNode(LifecycleNode):
         """Names of the objects that the loaded model knows."""
         segmentation = self.pipeline.spec.segmentation if self.pipeline else None
         return tuple(segmentation.names) if segmentation else ()
+
+    @property
+    def self_test(self) -> str:
+        """Result of the self-test of the loaded model."""
+        return self._monitor.self_test
 
     def why_not_active(self) -> str:
         """Why questions cannot be answered now."""

@@ -9,7 +9,7 @@ import numpy as np
 from cooper_ros.core.types import StepType
 from cooper_ros.msg import LabelInfo, SpatialAnswer
 from cooper_ros.ros.camera_names import ONLY
-from cooper_ros.ros.messages import to_label_info
+from cooper_ros.ros.messages import from_answer, to_label_info
 from cooper_ros.ros.outputs import Outputs
 from cooper_ros.ros.perception import Perception
 from cooper_ros.ros.qos import LatchedPublisherQoS, StandardTopicQoS
@@ -70,8 +70,11 @@ class OutputSet:
         )
 
     def publish_answer(self, answer: SpatialAnswer) -> None:
-        """Publish a finished question."""
+        """Publish a finished question, and mark its objects."""
         self._answer.publish(answer)
+        outputs = self._outputs.get(answer.camera)
+        if outputs is not None and answer.status == SpatialAnswer.STATUS_OK:
+            outputs.mark_answer(from_answer(answer))
 
     def publish(self, perception: Perception) -> None:
         """Publish everything of one frame that has a reader (any thread)."""

@@ -1,4 +1,4 @@
-"""The topics of a perception of one camera: depth, segmentation, overlay.
+"""The topics of a perception of one camera: depth, segmentation, points, markers, overlay.
 
 Each topic is only made while somebody reads it. Stamp and frame id are those of the camera image.
 """
@@ -9,14 +9,17 @@ import math
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from cooper_ros.core import types
 from cooper_ros.core.types import StepType
 from cooper_ros.msg import DepthInfo, SegmentArray
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
+from cooper_ros.ros.markers import MarkerArray, answer_markers, object_markers
 from cooper_ros.ros.messages import to_depth_info, to_header, to_segment_array
 from cooper_ros.ros.overlay import draw_overlay
 from cooper_ros.ros.perception import Perception
+from cooper_ros.ros.points import to_point_cloud
 from cooper_ros.ros.qos import ImagePublisherQoS, StandardTopicQoS
 
 
@@ -43,6 +46,10 @@ class Outputs:
         self._labels = self._image("/segmentation/labels")
         self._segments = self._make(SegmentArray, "/segmentation/segments", StandardTopicQoS())
         self._overlay = self._image("/overlay")
+        self._points = self._make(PointCloud2, "/points", ImagePublisherQoS())
+        self._markers = None
+        if MarkerArray is not None:
+            self._markers = self._make(MarkerArray, "/markers", StandardTopicQoS())
         self._maps = (
             self._depth,
             self._depth_camera,
@@ -52,6 +59,8 @@ class Outputs:
             self._labels,
             self._segments,
             self._overlay,
+            self._points,
+            *([self._markers] if self._markers else []),
         )
 
     def _make(self, message_type: Any, topic: str, qos: Any) -> Any:
@@ -91,6 +100,17 @@ class Outputs:
         if _read(self._overlay):
             picture = draw_overlay(perception.frame.rgb, segmentation, self.colors, self._stuff)
             self._overlay.publish(array_to_image(picture, "rgb8", header))
+        if self._markers and _read(self._markers) and perception.depth.intrinsics is not None:
+            self._markers.publish(
+                object_markers(
+                    segmentation, perception.depth.intrinsics, self.colors, self._stuff
+                )
+            )
+
+    def mark_answer(self, answer: types.SpatialAnswer) -> None:
+        """Draw an answer beside the objects (any thread)."""
+        if self._markers and _read(self._markers):
+            self._markers.publish(answer_markers(answer))
 
     def _publish_depth(self, perception: Perception) -> None:
         depth = perception.depth
@@ -100,6 +120,13 @@ class Outputs:
                 self._depth.publish(array_to_image(depth.depth, "32FC1", header))
             if depth.intrinsics is not None and _read(self._depth_camera):
                 self._depth_camera.publish(intrinsics_to_camera_info(depth.intrinsics, header))
+        if depth.metric and depth.intrinsics is not None and _read(self._points):
+            stride = int(self._node.parameter("points_stride"))
+            self._points.publish(
+                to_point_cloud(
+                    depth, perception.frame.rgb, perception.segmentation, header, stride
+                )
+            )
         if _read(self._relative):
             self._relative.publish(array_to_image(depth.relative, "32FC1", header))
         if _read(self._confidence) and math.isfinite(float(depth.confidence.flat[0])):

@@ -166,6 +166,14 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         CONFIGURE,
         check=problem_with_cameras,
     ),
+    # What is drawn.
+    ParameterSpec(
+        "points_stride",
+        2,
+        "`~/points` holds every n-th row and column of the depth image.",
+        minimum=1,
+        maximum=64,
+    ),
 )
 
 BY_NAME: dict[str, ParameterSpec] = {spec.name: spec for spec in PARAMETERS}

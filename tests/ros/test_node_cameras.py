@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,14 +12,17 @@ from geometry_msgs.msg import Point
 from harness import Bench, Process, room_image, room_info
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
 
 from cooper_ros.core.errors import QuestionError
+from cooper_ros.core.paths import find_model_folder
 from cooper_ros.msg import DepthInfo, SegmentArray, SpatialAnswer
 from cooper_ros.ros.camera_names import camera_names, choose_camera, problem_with_cameras
 from cooper_ros.ros.messages import to_header
-from cooper_ros.ros.qos import ImagePublisherQoS, StandardTopicQoS
-from cooper_ros.srv import AskSpatial, QueryDistance
+from cooper_ros.ros.qos import ImagePublisherQoS, SensorDataQoS, StandardTopicQoS
+from cooper_ros.runtime.folder import ModelFolder
+from cooper_ros.srv import AskSpatial, GetModelInfo, QueryDistance
 
 CAMERAS = ("front", "rear")
 
@@ -200,6 +204,46 @@ def test_only_the_camera_that_is_read_is_perceived(
         assert perceived == 0.0 and received > 0.0
     finally:
         assert process.stop() == 0
+
+
+def test_what_is_drawn_belongs_to_the_camera(bench: Bench, node: Process, rig: Rig) -> None:
+    rig.shown = {name: room_image() for name in CAMERAS}
+    clouds = bench.listen(PointCloud2, "cooper/rear/points", SensorDataQoS())
+    markers = bench.listen(MarkerArray, "cooper/rear/markers", StandardTopicQoS())
+    bench.wait(lambda: clouds and markers, node)
+    cloud = clouds[-1]
+    assert cloud.header.frame_id == "rear_optical_frame"
+    assert (cloud.width, cloud.height) == (160, 120), "every second row and column"
+    assert {marker.header.frame_id for marker in markers[-1].markers} == {"rear_optical_frame"}
+    bench.call(
+        bench.node.create_client(SetParameters, "cooper/set_parameters"),
+        SetParameters.Request(
+            parameters=[
+                Parameter(
+                    name="points_stride",
+                    value=ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=5),
+                )
+            ]
+        ),
+        node,
+    )
+    bench.wait(lambda: clouds[-1].width == 64, node)
+
+
+def test_the_node_says_what_it_runs(bench: Bench, node: Process) -> None:
+    client = bench.node.create_client(GetModelInfo, "cooper/model_info")
+    found = bench.call(client, GetModelInfo.Request(), node)
+    assert found.success and list(found.cameras) == list(CAMERAS)
+    folder = ModelFolder.open(find_model_folder())
+    assert found.name == folder.name and found.model_id.startswith(found.name)
+    assert found.parameter_count == folder.manifest["weights"]["parameters"]
+    assert json.loads(found.provenance) == folder.provenance
+    assert "mug" in found.names and "mug" in found.words
+    assert not found.countable[found.names.index("floor")]
+    assert found.countable[found.names.index("mug")]
+    assert 0.0 < found.min_range < found.max_range and found.metric
+    assert found.self_test.startswith("passed") and "onnxruntime" in found.backend
+    assert (found.map_width, found.map_height) == folder.spec.map_resize.size(640, 480)
 
 
 @pytest.mark.parametrize(
