@@ -84,7 +84,7 @@ def test_the_interfaces_of_the_package_are_there() -> None:
     assert {p.name for p in FILES} >= {
         "DepthInfo.msg", "LabelInfo.msg", "Segment.msg", "SegmentArray.msg", "ObjectReference.msg",
         "ReasoningStep.msg", "SpatialAnswer.msg", "AskSpatial.srv", "QueryDistance.srv",
-        "GetModelInfo.srv", "CalibrateScale.srv",
+        "GetModelInfo.srv", "CalibrateScale.srv", "Reason.action",
     }
 
 

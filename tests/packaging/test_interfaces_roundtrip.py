@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 
+import cooper_ros.action
 import cooper_ros.msg
 import cooper_ros.srv
 from cooper_ros.core.types import Kind, ScaleSource, Status, StepType
@@ -19,7 +20,12 @@ from cooper_ros.msg import DepthInfo, ReasoningStep, SpatialAnswer
 ROOT = Path(__file__).resolve().parents[2]
 MESSAGES = [getattr(cooper_ros.msg, p.stem) for p in sorted((ROOT / "msg").glob("*.msg"))]
 SERVICES = [getattr(cooper_ros.srv, p.stem) for p in sorted((ROOT / "srv").glob("*.srv"))]
-TYPES = MESSAGES + [half for s in SERVICES for half in (s.Request, s.Response)]
+ACTIONS = [getattr(cooper_ros.action, p.stem) for p in sorted((ROOT / "action").glob("*.action"))]
+TYPES = (
+    MESSAGES
+    + [half for s in SERVICES for half in (s.Request, s.Response)]
+    + [part for a in ACTIONS for part in (a.Goal, a.Result, a.Feedback)]
+)
 
 
 def filled(kind: type, rng: random.Random) -> Any:
@@ -63,6 +69,12 @@ def test_the_compiled_types_are_those_of_the_sources() -> None:
         lines = (line.split("#")[0].split() for line in source.splitlines())
         fields = {line[1] for line in lines if len(line) == 2 and "=" not in line[1]}
         assert fields == set(kind.get_fields_and_field_types()), kind.__name__
+
+
+def test_the_modes_of_questions_are_the_same_in_service_and_action() -> None:
+    for name in ("MODE_AUTO", "MODE_DIRECT", "MODE_INTERLEAVED"):
+        service, action = cooper_ros.srv.AskSpatial.Request, cooper_ros.action.Reason.Goal
+        assert getattr(service, name) == getattr(action, name)
 
 
 @pytest.mark.parametrize(
