@@ -35,6 +35,11 @@ _isolate_ros()
 _use_one_thread()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the long tests."""
+    parser.addoption("--minutes", type=float, default=30.0, help="length of the long soak")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
