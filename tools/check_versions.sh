@@ -33,8 +33,9 @@ tools=(pytest pytest-timeout "ruff>=0.8")
 
 install() {  # PYTHON VENV
   [[ -x "$2/bin/python" ]] || "$1" -m venv "$2"
-  local pip=("$2/bin/python" -m pip --disable-pip-version-check --no-input install -q
+  local pip=("$2/bin/python" -m pip --disable-pip-version-check --no-input install
     --constraint tools/constraints.txt)
+  "${pip[@]}" --upgrade pip  # the one of an old Python resolves for many minutes
   if [[ "$ros" == kilted ]]; then
     "${pip[@]}" "${kilted_build[@]}" "${kilted_run[@]}" "numpy<2.3"
     # the build must see the ROS of this environment, and the extra `ros` would ask for Jazzy
