@@ -4,18 +4,20 @@ sim        renders test rooms (kept in the user's cache), runs the shipped pipel
            prints depth, segmentation and answer figures beside two baselines that do not look
 rgbd       metric and aligned depth figures on a folder of color_* and depth_* pictures
 baselines  fits those baselines on training shards (written into the package)
-calibrate  fits the intervals of a model's lengths on validation rooms (written into its manifest)
+calibrate  fits intervals of lengths and the confidence of depth on validation rooms, and measures
+           both (written into the model's manifest)
+ablation   steps, camera rays, own or true maps in the context, no maps: one table
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from cooper_ros.cli import eval_ablation, eval_calibrate
 
 EXAMPLE = "cooper eval sim --seed 1 --frames 200 --json"
 
@@ -27,8 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _rgbd_arguments(kinds.add_parser("rgbd", help="a folder of real RGB-D pictures"))
     baselines = kinds.add_parser("baselines", help="fit the baselines on training shards")
     baselines.add_argument("--data", type=Path, required=True, help="folder of training shards")
-    _calibrate_arguments(kinds.add_parser("calibrate", help="fit the intervals of a model folder"))
+    eval_calibrate.add_arguments(
+        kinds.add_parser("calibrate", help="fit a model's intervals and confidence")
+    )
     baselines.add_argument("--out", type=Path, help="file to write (default: in the package)")
+    eval_ablation.add_arguments(kinds.add_parser("ablation", help="what each part is worth"))
 
 
 def _sim_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,28 +70,20 @@ def _rgbd_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")
 
 
-def _calibrate_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("model", type=Path, help="model folder; its manifest is rewritten")
-    add("--scenes", type=int, default=200, help="validation rooms (default: 200)")
-    add("--seed", type=int, default=0)
-    add("--questions-per-frame", type=int, default=4, metavar="K")
-    add("--processes", type=int, default=1)
-    add("--quiet", action="store_true", help="no progress bar")
-
-
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 0 when it ran, whatever the figures."""
     kinds = {
         "sim": _run_sim,
         "rgbd": _run_rgbd,
         "baselines": _run_baselines,
-        "calibrate": _run_calibrate,
+        "calibrate": eval_calibrate.run,
+        "ablation": eval_ablation.run,
     }
     return kinds[args.what](args)
 
 
 def _run_sim(args: argparse.Namespace) -> int:
+    from cooper_ros.cli.eval_progress import evaluate
     from cooper_ros.evaluation import table
     from cooper_ros.evaluation.figures import plain, summarise
     from cooper_ros.evaluation.sim import describe, options_of, pictures_folder
@@ -104,7 +101,7 @@ def _run_sim(args: argparse.Namespace) -> int:
         backend=args.backend,
     )
     folder = pictures_folder()
-    found = _evaluate(options, folder, args.quiet)
+    found = evaluate(options, folder, args.quiet)
     figures = {**describe(options, found, folder), **summarise(found, seed=args.seed)}
     print(table.summary(figures))
     if args.report:
@@ -139,48 +136,3 @@ def _run_baselines(args: argparse.Namespace) -> int:
     fitted.save(path)
     print(f"{path}: mean depth of {fitted.frames} frames, {len(fitted.tables)} question families")
     return 0
-
-
-def _run_calibrate(args: argparse.Namespace) -> int:
-    from cooper_ros.core.paths import find_model_folder
-    from cooper_ros.evaluation import calibration
-    from cooper_ros.evaluation.sim import Options, pictures_folder
-
-    model = find_model_folder(args.model)
-    options = Options(
-        model=str(model),
-        seed=args.seed,
-        scenes=args.scenes,
-        questions_per_frame=args.questions_per_frame,
-        mode="maps",
-        direct=False,
-        probed=0,
-        processes=args.processes,
-        split="val",
-        families=calibration.LENGTHS,
-    )
-    found = _evaluate(options, pictures_folder(), args.quiet)
-    fitted = calibration.fit(record for result in found for record in result.answers)
-    calibration.write(model, fitted)
-    for family, rows in fitted.families.items():
-        halves = ", ".join(f"below {upper:g} m: x/ {math.exp(half):.2f}" for upper, half in rows)
-        print(f"{family}: {halves}")
-    print(f"{model / 'manifest.json'}: {fitted.level:.0%} intervals of {len(found)} rooms")
-    return 0
-
-
-def _evaluate(options: Any, folder: Path, quiet: bool) -> list[Any]:
-    """Render what is missing, then run the model, each with its progress bar."""
-    from tqdm import tqdm
-
-    from cooper_ros.evaluation.sim import results, tasks
-    from cooper_ros.runtime.pipeline import CooperPipeline
-
-    # a wrong name is said before minutes of work
-    CooperPipeline.open(options.model, options.backend)
-
-    def progress(items: Iterable[Any], what: str) -> list[Any]:
-        return list(tqdm(items, what, options.scenes, unit="scene", disable=quiet))
-
-    chosen = progress(tasks(options, folder), "pictures")
-    return progress(results(options, chosen), "model")

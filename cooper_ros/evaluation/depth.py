@@ -92,7 +92,8 @@ def aligned_errors(predicted: Array, relative: Array, truth: Array) -> dict[str,
 
 
 def bin_sums(predicted: Array, truth: Array) -> NDArray[np.float64]:
-    """Sums per range bin of the truth, f64 [bins, 3]: pixels, AbsRel sum, count of delta1.
+    """Sums per range bin of the truth, f64 [bins, 6]: pixels, |error| / truth, counts of delta1 to
+    delta3, squared error [m^2].
 
     Sums of several frames are added; `bin_figures` turns them into figures.
     """
@@ -103,20 +104,24 @@ def bin_sums(predicted: Array, truth: Array) -> NDArray[np.float64]:
     count = len(BIN_EDGES_M) - 1
     inside = (index >= 0) & (index < count)
     p, t, index = p[inside], t[inside], index[inside]
-    good = np.maximum(p / t, t / p) < 1.25
-    weights = (np.ones_like(t), np.abs(p - t) / t, good.astype(np.float64))
+    ratio = np.maximum(p / t, t / p)
+    good = [(ratio < 1.25**power).astype(np.float64) for power in (1, 2, 3)]
+    weights = (np.ones_like(t), np.abs(p - t) / t, *good, (p - t) ** 2)
     return np.stack([np.bincount(index, weight, count) for weight in weights], 1)
 
 
 def bin_figures(sums: NDArray[np.float64]) -> dict[str, dict[str, float]]:
-    """Figures per range bin, `"1-2 m": {"share", "absrel", "delta1"}`, pixels weighted equally."""
+    """Figures per range bin, `"1-2 m": {"share", "absrel", "delta1", "delta2", "delta3", "rmse"}`,
+    pixels weighted equally."""
     total = max(float(sums[:, 0].sum()), 1.0)
     figures = {}
-    for low, high, (pixels, absrel, good) in zip(BIN_EDGES_M, BIN_EDGES_M[1:], sums, strict=False):
+    for low, high, (pixels, *parts) in zip(BIN_EDGES_M, BIN_EDGES_M[1:], sums, strict=False):
+        absrel, *good, squared = (part / pixels if pixels else math.nan for part in parts)
         figures[f"{low:g}-{high:g} m"] = {
             "share": pixels / total,
-            "absrel": absrel / pixels if pixels else math.nan,
-            "delta1": good / pixels if pixels else math.nan,
+            "absrel": absrel,
+            **{f"delta{power}": share for power, share in enumerate(good, 1)},
+            "rmse": math.sqrt(squared),
         }
     return figures
 

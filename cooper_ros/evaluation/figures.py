@@ -12,7 +12,9 @@ from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.evaluation import depth as depth_metrics
 from cooper_ros.evaluation.answers import Scored, all_figures
 from cooper_ros.evaluation.bootstrap import SAMPLES, interval, mean_of, median_of
+from cooper_ros.evaluation.confidence import reliability_figures
 from cooper_ros.evaluation.segmentation import class_iou, mean_iou, pixel_accuracy
+from cooper_ros.evaluation.targets import target_figures
 from cooper_ros.evaluation.trial import SceneResult
 
 Results = Sequence[SceneResult]
@@ -22,8 +24,8 @@ def summarise(results: Results, *, seed: int = 0, samples: int = SAMPLES) -> dic
     """All figures of a run; NaN where something was not measured.
 
     Keys: `depth`, `segmentation`, `objects`, `questions`, `measured`, `baselines`, `probes`,
-    `seconds`. Intervals (`interval95`) come from a bootstrap over scenes. Raises ValueError without
-    results.
+    `seconds`, `targets`. Intervals (`interval95`) come from a bootstrap over scenes. Raises
+    ValueError without results.
     """
     if not results:
         raise ValueError("no scene was evaluated")
@@ -42,6 +44,7 @@ def summarise(results: Results, *, seed: int = 0, samples: int = SAMPLES) -> dic
         },
     }
     figures["baselines"]["error_ratio"] = _error_ratios(figures)
+    figures["targets"] = target_figures(figures)
     return figures
 
 
@@ -80,6 +83,9 @@ def _depth(results: Results, samples: int, seed: int) -> dict[str, Any]:
     figures["bins"] = depth_metrics.bin_figures(np.sum(sums, axis=0)) if sums else {}
     figures["absrel_confident_half"] = mean_of([[c[0] for c in r.confidence] for r in results])
     figures["absrel_other_half"] = mean_of([[c[1] for c in r.confidence] for r in results])
+    kept = [result.reliability for result in results if result.reliability is not None]
+    if kept:
+        figures["reliability"] = reliability_figures(np.sum(kept, axis=0))
     figures["interval95"] = {
         metric: _bounds(results, mean("metric", metric), samples, seed)
         for metric in ("absrel", "delta1")
@@ -109,14 +115,12 @@ def _segmentation(results: Results, samples: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _objects(
-    results: Results, samples: int, seed: int, field: str = "objects"
-) -> dict[str, Any]:
+def _objects(results: Results, samples: int, seed: int, field: str = "objects") -> dict[str, Any]:
     """Distance of every visible object read from the depth map under its true mask."""
 
     def errors(chosen: Results) -> list[list[float]]:
         return [
-            [_relative(read, true) for true, read in getattr(result, field)] for result in chosen
+            [range_error(read, true) for true, read in getattr(result, field)] for result in chosen
         ]
 
     def within(chosen: Results) -> float:
@@ -135,7 +139,8 @@ def _objects(
     }
 
 
-def _relative(read: float, true: float) -> float:
+def range_error(read: float, true: float) -> float:
+    """Relative error of a range read from a map; infinite where none could be read."""
     return abs(read - true) / true if math.isfinite(read) else math.inf
 
 

@@ -13,7 +13,7 @@ from cooper_ros.evaluation.answers import Scored
 from cooper_ros.evaluation.report_pictures import data_url, strip
 from cooper_ros.evaluation.scenes import read_scene, scene_path
 from cooper_ros.evaluation.sim import Options
-from cooper_ros.evaluation.table import map_rows, number, question_rows
+from cooper_ros.evaluation.table import confidence_line, number, tables
 from cooper_ros.evaluation.trial import SceneResult
 from cooper_ros.runtime.pipeline import CooperPipeline
 
@@ -29,7 +29,7 @@ th:first-child,td:first-child{text-align:left}th{font-weight:600;color:#52606f}
 .quiet{color:#6b7885;fill:#6b7885}.case{margin:1rem 0 1.6rem}
 .case img{display:block;width:100%;max-width:1216px;border-radius:4px}
 .case ul{margin:.4rem 0;padding-left:1.2rem}.bad{color:#b3261e}.good{color:#2c7a3f}
-.columns{display:grid;grid-template-columns:repeat(5,1fr);max-width:1216px;color:#6b7885;
+.columns{display:grid;grid-template-columns:repeat(6,1fr);max-width:1216px;color:#6b7885;
 font-size:13px}
 svg text{font-size:12px;fill:#1c2430}.bars rect{fill:#2563a8}
 .curves line{stroke:#e3e7ec}.curves polyline{fill:none;stroke-width:2}
@@ -52,12 +52,11 @@ def write_report(
     """
     parts = [
         _head(figures),
-        _table("Maps", *map_rows(figures)),
-        _table("Questions", *question_rows(figures)),
+        *(_table(*entry) for entry in tables(figures)),
+        f"<p>{html.escape(confidence_line(figures))}</p>",
         _note(),
         "<h2>IoU per class</h2>",
         charts.bars(figures["segmentation"]["iou"]),
-        _range_table(figures["depth"]["bins"]),
     ]
     if log is not None:
         curve = charts.curves(charts.read_log(log))
@@ -118,29 +117,22 @@ def _note() -> str:
     return (
         '<p class="quiet">decoded: read from the text that the model wrote. measured: the same '
         "quantity computed from the two generated maps. no maps: the same model, image only. "
-        "question only: training medians and most frequent answers, no image.</p>"
+        "question only: training medians and most frequent answers, no image. read: an answer in "
+        "the taught form came. refused: the model said none where something is. absent: questions "
+        "whose right answer is none. confidence: black 0, white 1.</p>"
     )
-
-
-def _range_table(bins: Mapping[str, Mapping[str, float]]) -> str:
-    rows = [
-        [name, number(b["share"], 2), number(b["absrel"]), number(b["delta1"])]
-        for name, b in bins.items()
-    ]
-    return _table("Depth by range", ["true depth", "share of pixels", "AbsRel", "delta1"], rows)
 
 
 def _cases(found: Sequence[SceneResult], options: Options, folder: Path) -> list[str]:
     pipeline = CooperPipeline.open(options.model, options.backend)
     parts = []
-    columns = ("image", "true depth", "generated depth", "true classes", "generated classes")
+    columns = ("image", "true depth", "generated depth", "its confidence")
+    columns += ("true classes", "generated classes")
     names = "".join(f"<span>{column}</span>" for column in columns)
     for name, chosen in choose_cases(found).items():
         parts.append(f"<h2>{name.capitalize()} depth</h2>")
         for result in chosen:
-            path = scene_path(
-                folder, result.scene, options.views, options.size, options.split
-            )
+            path = scene_path(folder, result.scene, options.views, options.size, options.split)
             item = read_scene(path, result.scene)[0]
             depth, segmentation = pipeline.see(item.frame).perceive()
             picture = data_url(strip(item, depth, segmentation))

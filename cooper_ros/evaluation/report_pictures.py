@@ -16,7 +16,7 @@ from cooper_ros.evaluation.scenes import TestFrame
 from cooper_ros.evaluation.trial import class_names, in_truth_ids
 
 Picture = NDArray[np.uint8]
-WIDTH, HEIGHT = 240, 180
+WIDTH, HEIGHT = 208, 156
 NEAR_M, FAR_M = 0.3, 8.0
 JPEG_QUALITY = 78
 
@@ -28,6 +28,12 @@ def depth_picture(depth: NDArray[np.floating]) -> Picture:
         unit = (np.log(depth) - math.log(NEAR_M)) / (math.log(FAR_M) - math.log(NEAR_M))
     picture = spectral_colormap(np.clip(unit, 0.0, 1.0)).transpose(1, 2, 0)
     return np.where(np.isfinite(depth)[..., None], picture, np.uint8(0))
+
+
+def confidence_picture(confidence: NDArray[np.floating]) -> Picture:
+    """Confidence in [0, 1] as grey: uint8 [H, W, 3]; unknown is black."""
+    grey = (np.nan_to_num(np.clip(confidence, 0.0, 1.0)) * 255.0).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def label_picture(labels: NDArray[np.uint8]) -> Picture:
@@ -44,12 +50,14 @@ def small(picture: Picture) -> Picture:
 
 
 def strip(item: TestFrame, depth: DepthMap, segmentation: Segmentation) -> Picture:
-    """Image, true depth, generated depth, true classes, generated classes, left to right."""
+    """Image, true depth, generated depth, its confidence (white is sure), true classes, generated
+    classes, left to right."""
     labels = in_truth_ids(segmentation.labels, segmentation.names)
     parts = [
         small(item.frame.rgb),
         small(depth_picture(item.depth)),
         small(depth_picture(depth.depth)),
+        small(confidence_picture(depth.confidence)),
         label_picture(np.asarray(resize_labels(item.classes, WIDTH, HEIGHT), np.uint8)),
         label_picture(np.asarray(resize_labels(labels, WIDTH, HEIGHT), np.uint8)),
     ]

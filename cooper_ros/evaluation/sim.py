@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from cooper_ros.evaluation.scenes import (
     read_scene,
 )
 from cooper_ros.evaluation.trial import Plan, SceneResult, run_scene
+from cooper_ros.evaluation.workers import run_all
 from cooper_ros.runtime.pipeline import CooperPipeline
 
 
@@ -44,11 +43,18 @@ class Options:
     size: tuple[int, int] = SIZE
     split: str = SPLIT
     families: tuple[str, ...] | None = None
+    sample_confidence: bool = False
 
     @property
     def plan(self) -> Plan:
         """The part that concerns one scene."""
-        return Plan(self.questions_per_frame, self.mode, self.direct, self.families)
+        return Plan(
+            self.questions_per_frame,
+            self.mode,
+            self.direct,
+            self.families,
+            self.sample_confidence,
+        )
 
 
 @dataclass(frozen=True)
@@ -68,24 +74,11 @@ class _Worker:
         self.baselines = Baselines.load() if BASELINES_FILE.is_file() else None
         self.options = options
 
-    def run(self, task: Task) -> SceneResult:
+    def __call__(self, task: Task) -> SceneResult:
         frames = read_scene(task.job.path, task.job.scene)
         return run_scene(
             self.pipeline, frames, self.options.plan, self.baselines, probe=task.probe
         )
-
-
-_worker: _Worker | None = None
-
-
-def _start_worker(options: Options) -> None:
-    global _worker
-    _worker = _Worker(options)
-
-
-def _run_in_worker(task: Task) -> SceneResult:
-    assert _worker is not None
-    return _worker.run(task)
 
 
 def pictures_folder() -> Path:
@@ -122,16 +115,7 @@ def results(options: Options, chosen: Sequence[Task]) -> Iterator[SceneResult]:
 
     Raises ModelFolderError when there is no such model.
     """
-    if options.processes <= 1:
-        worker = _Worker(options)
-        for task in chosen:
-            yield worker.run(task)
-        return
-    # threads of the numeric libraries would fight for the cores that the processes share
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(options.processes, _start_worker, (options,)) as pool:
-        yield from pool.imap(_run_in_worker, chosen)
+    yield from run_all(_Worker, (options,), chosen, options.processes)
 
 
 def _no_simulator(error: ModuleNotFoundError) -> CooperError:

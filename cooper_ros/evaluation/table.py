@@ -95,19 +95,88 @@ def question_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]
     return header, rows
 
 
+def range_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """(header, rows) of depth errors by true range."""
+    names = ("absrel", "rmse", "delta1", "delta2", "delta3")
+    rows = [
+        [name, number(found["share"], 2), *(number(found[key]) for key in names)]
+        for name, found in figures["depth"]["bins"].items()
+    ]
+    return ["true depth", "pixels", "AbsRel", "RMSE [m]", "delta1", "delta2", "delta3"], rows
+
+
+def detail_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """(header, rows) of what else an answer is worth: read at all, wrongly refused, agreement of
+    text and maps, 90 % interval (share covered, width / value), "none" where that is right."""
+    header = ["answers", "read", "refused", "agree", "covered", "width", "absent", "said so"]
+    header.append("seconds")
+    rows = []
+    for family, found in figures["questions"].items():
+        shares = [number(found[key], 2) for key in ("parse_rate", "refused", "agree")]
+        interval = [number(found.get(key), 2) for key in ("coverage_90", "width_90")]
+        absent = [str(found["absent_n"]), number(found["absent_refused"], 2)]
+        rows.append([family, *shares, *interval, *absent, number(found["seconds_median"], 2)])
+    return header, rows
+
+
+def coverage_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """(header, rows) of the coverage of 90 % intervals by true range: share (questions)."""
+    found = {
+        family: part["coverage_bins"]
+        for family, part in figures["questions"].items()
+        if part.get("coverage_bins")
+    }
+    bins = list(dict.fromkeys(name for part in found.values() for name in part))
+    rows = []
+    for family, part in found.items():
+        cells = [part.get(name) for name in bins]
+        texts = [f"{number(c['coverage_90'], 2)} ({c['n']})" if c else "-" for c in cells]
+        rows.append([family, *texts])
+    return ["90 % interval covers", *bins], rows
+
+
+def reliability_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """(header, rows) of the confidence of depth beside how often it was right."""
+    found = figures["depth"].get("reliability") or {"bins": {}, "within": math.nan}
+    rows = [
+        [name, number(b["share"], 2), number(b["confidence"], 2), number(b["right"], 2)]
+        for name, b in found["bins"].items()
+    ]
+    right = f"error < {100 * found['within']:.0f} %" if rows else "right"
+    return ["depth confidence", "pixels", "said", right], rows
+
+
+def confidence_line(figures: Mapping[str, Any]) -> str:
+    """One line about the confidence of depth."""
+    depth = figures["depth"]
+    error = depth.get("reliability", {}).get("ece", math.nan)
+    return (
+        f"depth confidence: calibration error {number(error)}; AbsRel of the surer half of the "
+        f"pixels {number(depth['absrel_confident_half'])}, of the other half "
+        f"{number(depth['absrel_other_half'])}"
+    )
+
+
+def tables(figures: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Every table of an evaluation: (title, header, rows); those without rows are left out."""
+    from cooper_ros.evaluation.targets import target_rows
+
+    found = [
+        ("Maps", *map_rows(figures)),
+        ("Questions", *question_rows(figures)),
+        ("Answers in detail", *detail_rows(figures)),
+        ("Intervals by true range", *coverage_rows(figures)),
+        ("Depth by range", *range_rows(figures)),
+        ("Confidence of depth", *reliability_rows(figures)),
+        ("Targets", *target_rows(figures)),
+    ]
+    return [entry for entry in found if entry[2]]
+
+
 def summary(figures: Mapping[str, Any]) -> str:
     """Everything `cooper eval sim` prints."""
-    parts = [align(*map_rows(figures)), align(*question_rows(figures))]
-    bins = figures["depth"]["bins"]
-    parts.append(
-        align(
-            ["range", "share", "AbsRel", "delta1"],
-            [
-                [name, number(b["share"], 2), number(b["absrel"]), number(b["delta1"])]
-                for name, b in bins.items()
-            ],
-        )
-    )
+    parts = [align(header, rows) for _, header, rows in tables(figures)]
+    parts.append(confidence_line(figures))
     ratios = figures["baselines"].get("error_ratio", {})
     if ratios:
         shown = ", ".join(f"{name} {number(ratio, 2)}" for name, ratio in ratios.items())

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from cooper_ros.core import geometry
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.types import DepthMap, Segmentation, SpatialAnswer
+from cooper_ros.evaluation import confidence as confidence_metrics
 from cooper_ros.evaluation import depth as depth_metrics
 from cooper_ros.evaluation import probes
 from cooper_ros.evaluation.answers import Scored
 from cooper_ros.evaluation.baselines import Baselines
+from cooper_ros.evaluation.confidence import ConfidenceSample
 from cooper_ros.evaluation.questions import questions_of_frame
 from cooper_ros.evaluation.scenes import TestFrame
 from cooper_ros.evaluation.segmentation import boundary_f, confusion_matrix
+from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.pipeline import CooperPipeline
 from cooper_ros.sim.questions import Question
@@ -29,12 +32,13 @@ UNKNOWN_CLASS = 255
 @dataclass(frozen=True)
 class Plan:
     """What to do with every scene. `direct`: ask again without maps; `families`: those asked
-    about, all by default."""
+    about, all by default; `sample_confidence`: keep what the confidence of depth is fitted on."""
 
     questions_per_frame: int = 4
     mode: str = "interleaved"
     direct: bool = True
     families: tuple[str, ...] | None = None
+    sample_confidence: bool = False
 
 
 @dataclass
@@ -42,7 +46,8 @@ class SceneResult:
     """Figures of one scene; see the fields' users in `figures`.
 
     `depth`: per frame, per reading, per metric. `confusion` int64 [C, C+1]. `objects`: per visible
-    object (true range [m], range read from the map under its true mask [m]).
+    object (true range [m], range read from the map under its true mask [m]). `reliability`: see
+    `confidence.reliability_sums`.
     """
 
     scene: int
@@ -50,6 +55,8 @@ class SceneResult:
     mean_depth: list[dict[str, float]] = field(default_factory=list)
     bins: NDArray[np.float64] | None = None
     confidence: list[tuple[float, float]] = field(default_factory=list)
+    reliability: NDArray[np.float64] | None = None
+    confidence_samples: list[ConfidenceSample] = field(default_factory=list)
     confusion: NDArray[np.int64] | None = None
     boundary_f: list[float] = field(default_factory=list)
     objects: list[tuple[float, float]] = field(default_factory=list)
@@ -77,6 +84,8 @@ def run_scene(
             context = pipeline.see(item.frame)
             depth, segmentation = context.perceive()
         score_maps(result, item, depth, segmentation)
+        if plan.sample_confidence:
+            result.confidence_samples.append(confidence_sample(context, item, depth))
         asked = questions_of_frame(item, plan.questions_per_frame, plan.families)
         result.answers += [answer(context, item.scene, one, plan.mode) for one in asked]
         if plan.direct:
@@ -101,11 +110,21 @@ def score_maps(
     sums = depth_metrics.bin_sums(depth.depth, truth)
     result.bins = sums if result.bins is None else result.bins + sums
     result.confidence.append(depth_metrics.confident_half(depth.depth, truth, depth.confidence))
+    kept = confidence_metrics.frame_sums(depth.confidence, depth.depth, truth)
+    result.reliability = kept if result.reliability is None else result.reliability + kept
     labels = in_truth_ids(segmentation.labels, segmentation.names)
     confusion = confusion_matrix(labels, item.classes, len(class_names()))
     result.confusion = confusion if result.confusion is None else result.confusion + confusion
     result.boundary_f.append(boundary_f(labels, item.classes))
     result.objects += object_ranges(depth.depth, item)
+
+
+def confidence_sample(context: FrameContext, item: TestFrame, depth: DepthMap) -> ConfidenceSample:
+    """What the confidence of one frame's depth is fitted on."""
+    drawn, classes = (context.map(kind).picture for kind in (DEPTH, SEGMENTATION))
+    return confidence_metrics.sample(
+        context.spec, item.scene, drawn, classes, depth.depth, item.depth
+    )
 
 
 def object_ranges(depth: NDArray[np.float32], item: TestFrame) -> list[tuple[float, float]]:

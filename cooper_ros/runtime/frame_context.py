@@ -64,10 +64,12 @@ class FrameContext:
         """Depth at the frame's resolution, stamped as the frame; cached.
 
         Without intrinsics (or with a model whose code is not in metres) only relative depth: the
-        result says `metric=False` and its metres are NaN. Raises GenerationCancelled.
+        result says `metric=False` and its metres are NaN. The confidence of a calibrated model is
+        better where the segmentation was generated before. Raises GenerationCancelled.
         """
         if self._depth is None:
-            self._depth = depth_map(self.spec, self.frame, self.map(DEPTH, cancel).picture)
+            picture = self.map(DEPTH, cancel).picture
+            self._depth = depth_map(self.spec, self.frame, picture, self._confidence(picture))
         return self._depth
 
     def segmentation(self, cancel: CancelToken | None = None) -> Segmentation:
@@ -167,6 +169,14 @@ class FrameContext:
         *_, last = self.ask(question, mode, cancel)
         assert isinstance(last, SpatialAnswer)
         return last
+
+    def _confidence(self, picture: Float) -> Float | None:
+        """Calibrated confidence of a depth picture; None for a model without."""
+        fitted = self.calibration.depth if self.calibration else None
+        if fitted is None:
+            return None
+        drawn = self._maps.get(SEGMENTATION)
+        return fitted.score(self.spec, picture, drawn.picture if drawn else None)
 
     def _use(self, kind: MapKind, picture: Float) -> None:
         tokens = encode_latents(self.engine, picture)

@@ -21,12 +21,15 @@ def usable_intrinsics(frame: Frame) -> Intrinsics | None:
     return intrinsics if intrinsics is not None and intrinsics.is_valid else None
 
 
-def depth_map(spec: ModelSpec, frame: Frame, picture: Float) -> DepthMap:
+def depth_map(
+    spec: ModelSpec, frame: Frame, picture: Float, confidence: Float | None = None
+) -> DepthMap:
     """DepthMap of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
 
     Metric only when the model's code is in metres and the frame has usable intrinsics; else every
-    metre is NaN and only `relative` speaks. Confidence is 1 minus the spread of the three channels,
-    which a sure model draws equal.
+    metre is NaN and only `relative` speaks. `confidence` f32 [h, w] of the picture's pixels, where
+    the model is calibrated; else it is 1 minus the spread of the three channels, which a sure
+    model draws equal.
     """
     codec = spec.depth.codec()
     width, height = frame.width, frame.height
@@ -35,12 +38,13 @@ def depth_map(spec: ModelSpec, frame: Frame, picture: Float) -> DepthMap:
     metres: Float = np.full((height, width), np.nan, dtype=np.float32)
     if metric:
         metres = resize_depth(codec.decode(picture), width, height)
-    unit = unit_range(picture)
-    spread = unit.max(axis=0) - unit.min(axis=0)
+    if confidence is None:
+        unit = unit_range(picture)
+        confidence = np.float32(1.0) - (unit.max(axis=0) - unit.min(axis=0))
     return DepthMap(
         metres,
         resize_score(codec.relative(picture), width, height),
-        resize_score(np.float32(1.0) - spread, width, height),
+        resize_score(confidence, width, height),
         metric,
         ScaleSource.MODEL_PRIOR if metric else ScaleSource.UNKNOWN,
         intrinsics,

@@ -78,7 +78,12 @@ def test_range_bins() -> None:
     truth = np.array([[0.5, 1.5, 1.6, 12.0]])
     predicted = np.array([[1.0, 1.5, 0.8, 12.0]])
     figures = bin_figures(bin_sums(predicted, truth) * 2)  # doubling all sums changes no figure
-    assert figures["0.25-1 m"] == {"share": pytest.approx(1 / 3), "absrel": 1.0, "delta1": 0.0}
+    near = figures["0.25-1 m"]
+    assert (near["share"], near["absrel"], near["rmse"]) == pytest.approx((1 / 3, 1.0, 0.5))
+    assert (near["delta1"], near["delta2"], near["delta3"]) == (0.0, 0.0, 0.0)
+    middle = figures["1-2 m"]  # one right, one by a factor of 2
+    assert (middle["delta1"], middle["delta3"]) == (0.5, 0.5)
+    assert middle["rmse"] == pytest.approx((0.8**2 / 2) ** 0.5)
     assert figures["1-2 m"]["absrel"] == pytest.approx(0.25)
     assert figures["1-2 m"]["delta1"] == 0.5
     assert math.isnan(figures["3-5 m"]["absrel"])

@@ -24,6 +24,7 @@ from cooper_ros.evaluation.questions import questions_of_frame
 from cooper_ros.evaluation.report import choose_cases
 from cooper_ros.evaluation.scenes import TestFrame, iterate_scenes, read_scene, scene_jobs
 from cooper_ros.evaluation.sim import options_of
+from cooper_ros.evaluation.targets import target_figures
 from cooper_ros.evaluation.trial import (
     Plan,
     SceneResult,
@@ -242,3 +243,34 @@ def test_zero_pictures_are_refused() -> None:
 def test_refused_question_counts_as_wrong() -> None:
     record = Scored(0, "distance", "?", ("mug",), 1.0, status="BAD_QUESTION")
     assert record.relative_error == math.inf and not record.parsed and not record.correct
+
+
+def test_targets_are_judged_in_their_direction(perfect: list[SceneResult]) -> None:
+    figures = summarise(perfect, samples=10)
+    found = figures["targets"]
+    assert found["depth AbsRel"]["reached_cpu"] and found["mIoU"]["reached_gpu"]
+    figures["depth"]["absrel"] = 0.10
+    figures["segmentation"]["miou"] = 0.1
+    again = target_figures(figures)
+    assert again["depth AbsRel"]["reached_cpu"] and not again["depth AbsRel"]["reached_gpu"]
+    assert not again["mIoU"]["reached_cpu"]
+    figures["questions"] = {"left": {"n": 3, "accuracy": 1.0}, "front": {"n": 1, "accuracy": 0.0}}
+    assert target_figures(figures)["order and side"]["value"] == 0.75
+    assert target_figures(figures)["count exact"]["reached_cpu"] is None
+    maps = {"distance": {"n": 1, "median_rel_error": 0.2}}
+    figures["questions"] = maps
+    figures["baselines"] = {"direct": {"distance": {"n": 1, "median_rel_error": 0.25}}}
+    last = target_figures(figures)["distance error, maps / no maps"]
+    assert last["value"] == pytest.approx(0.8) and last["reached_cpu"]
+
+
+def test_every_table_is_printed(perfect: list[SceneResult]) -> None:
+    figures = summarise(perfect, samples=5)
+    text = table.summary(figures)
+    for words in ("RMSE [m]", "delta3", "agree", "90 % interval covers", "absent", "GPU-trained"):
+        assert words in text
+    assert "depth confidence: calibration error" in text
+    kept = figures["depth"]["reliability"]
+    assert kept["right"] == 1.0 and kept["bins"]["0.9-1"]["share"] == 1.0  # perfect, and says so
+    (bins,) = {tuple(part) for part in figures["depth"]["bins"].values()}
+    assert bins == ("share", "absrel", "delta1", "delta2", "delta3", "rmse")
