@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _rgbd_arguments(kinds.add_parser("rgbd", help="a folder of real RGB-D pictures"))
     baselines = kinds.add_parser("baselines", help="fit the baselines on training shards")
     baselines.add_argument("--data", type=Path, required=True, help="folder of training shards")
-    eval_calibrate.add_arguments(
+    eval_calibrate.declare(
         kinds.add_parser("calibrate", help="fit a model's intervals and confidence")
     )
     baselines.add_argument("--out", type=Path, help="file to write (default: in the package)")
-    eval_ablation.add_arguments(kinds.add_parser("ablation", help="what each part is worth"))
+    eval_ablation.declare(kinds.add_parser("ablation", help="what each part is worth"))
 
 
 def _sim_arguments(parser: argparse.ArgumentParser) -> None:

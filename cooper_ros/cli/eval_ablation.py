@@ -11,7 +11,7 @@ from typing import Any
 from cooper_ros.core.errors import CooperError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cooper eval ablation`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     add = parser.add_argument

@@ -10,7 +10,7 @@ from typing import Any
 from cooper_ros.core.errors import CooperError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cooper eval calibrate`."""
     add = parser.add_argument
     add("model", type=Path, help="model folder; its manifest is rewritten")

@@ -19,6 +19,14 @@ from cooper_ros.runtime.pipeline import CooperPipeline
 
 CASES = 3  # pictures of each kind
 NAME = "report.html"
+COLUMNS = (
+    "image",
+    "true depth",
+    "generated depth",
+    "its confidence",
+    "true classes",
+    "generated classes",
+)
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2430;max-width:1240px;margin:2rem auto;
 padding:0 1rem}
@@ -126,9 +134,7 @@ def _note() -> str:
 def _cases(found: Sequence[SceneResult], options: Options, folder: Path) -> list[str]:
     pipeline = CooperPipeline.open(options.model, options.backend)
     parts = []
-    columns = ("image", "true depth", "generated depth", "its confidence")
-    columns += ("true classes", "generated classes")
-    names = "".join(f"<span>{column}</span>" for column in columns)
+    names = "".join(f"<span>{column}</span>" for column in COLUMNS)
     for name, chosen in choose_cases(found).items():
         parts.append(f"<h2>{name.capitalize()} depth</h2>")
         for result in chosen:
