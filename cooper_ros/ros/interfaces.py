@@ -86,6 +86,14 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
         "The picture with the classes drawn over it, rgb8.", IMAGE,
     ),
     InterfaceSpec(
+        PUBLISHES, "~/points", "sensor_msgs/msg/PointCloud2",
+        "The depth image as coloured points [m] in the optical frame.", IMAGE,
+    ),
+    InterfaceSpec(
+        PUBLISHES, "~/markers", "visualization_msgs/msg/MarkerArray",
+        "Objects and answers for RViz and Foxglove.", RESULT, "visualization_msgs is installed",
+    ),
+    InterfaceSpec(
         PUBLISHES, "~/answer", "cooper_ros/msg/SpatialAnswer",
         "Every finished question, whoever asked it.", RESULT,
     ),
@@ -100,6 +108,10 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
     InterfaceSpec(
         SERVICE, "~/query_distance", "cooper_ros/srv/QueryDistance",
         "Metres to names or pixels, measured on the maps; no language model.",
+    ),
+    InterfaceSpec(
+        SERVICE, "~/model_info", "cooper_ros/srv/GetModelInfo",
+        "What the model is and what it can be asked.",
     ),
     InterfaceSpec(
         SERVICE, "~/enable", "std_srvs/srv/SetBool", "Pause and resume perception and answers."

@@ -36,10 +36,14 @@ def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(
-        args=list(argv) if argv is not None else None,
-        signal_handler_options=SignalHandlerOptions.NO,
-    )
+    try:
+        rclpy.init(
+            args=list(argv) if argv is not None else None,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+    except Exception as error:  # bad --ros-args, domain or middleware: rclpy's kinds are private
+        print(f"cannot start: {error}", file=sys.stderr)
+        return WRONG_USE
     executor = SingleThreadedExecutor()
     ended = True
     node = None
