@@ -9,6 +9,7 @@ from typing import Any
 
 from cooper_ros.ros.refusals import DeadlineError
 from cooper_ros.ros.slots import Snapshot
+from cooper_ros.ros.worker import Early
 from cooper_ros.runtime.cancel import CancelToken
 
 
@@ -27,6 +28,8 @@ class PendingCall:
         wake: Callable[[], None],
         snapshot: Snapshot | None = None,
         camera: str = "",
+        client: str = "",
+        stamp_ns: int = 0,
     ) -> None:
         self._work = work
         self._refuse = refuse
@@ -38,7 +41,15 @@ class PendingCall:
         self.deadline = time.monotonic() + timeout_s
         self.snapshot = snapshot
         self.camera = camera
+        self.client = client
+        self.stamp_ns = stamp_ns
+        self.early: Early | None = None
         self.cancel = CancelToken()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has its result."""
+        return self._done
 
     def run(self, perception: Any) -> None:
         """Do the work on a perception (worker thread)."""

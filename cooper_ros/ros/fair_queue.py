@@ -102,7 +102,7 @@ class FairQueue(Generic[AskedType]):
 
 
 class RateLimit:
-    """A bucket of tokens per client: bursts of a second's worth, then `rate_hz` requests a second."""
+    """A bucket of tokens per client: a burst of one second's worth, then `rate_hz` a second."""
 
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.qos import SensorDataQoS
 from cooper_ros.ros.rates import Rate
 from cooper_ros.ros.slots import Snapshot
@@ -93,7 +94,8 @@ class CameraInput:
         self._last_image = time.monotonic()
         self._warned = False
         self.rate.tick()
-        self._on_frame(Snapshot(message, camera=self.name))
+        stamp_ns = time_to_ns(message.header.stamp)
+        self._on_frame(Snapshot(message, camera=self.name, stamp_ns=stamp_ns))
 
     def _receive_info(self, message: CameraInfo) -> None:
         frame_id = message.header.frame_id

@@ -116,6 +116,10 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
     InterfaceSpec(
         SERVICE, "~/enable", "std_srvs/srv/SetBool", "Pause and resume perception and answers."
     ),
+    InterfaceSpec(
+        ACTION, "~/reason", "cooper_ros/action/Reason",
+        "A question answered step by step: text and maps as they come, a quick answer first.",
+    ),
 )  # fmt: skip
 
 

@@ -24,9 +24,11 @@ from cooper_ros.ros.camera_names import camera_names
 from cooper_ros.ros.cameras import CameraSet
 from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
+from cooper_ros.ros.reason_server import ReasonServer
 from cooper_ros.ros.refusals import message_of
 from cooper_ros.ros.self_test import check_pipeline
 from cooper_ros.ros.services import Services
@@ -34,6 +36,13 @@ from cooper_ros.ros.worker import InferenceWorker, Snapshot
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 HOUSEKEEPING_S = 0.05
+WORKER_PARAMETERS = (
+    "max_rate_hz",
+    "queue_size",
+    "client_queue_size",
+    "max_image_age_s",
+    "kept_frames",
+)
 STOP_S = 1.2
 """Longest wait for the inference thread to end [s]."""
 
@@ -50,7 +59,9 @@ class CooperNode(LifecycleNode):
         self.cameras: CameraSet | None = None
         self._enabled = True
         self._monitor = Monitor(self)
-        self._calls = Services(self)
+        intake = Intake(self)
+        self._calls = Services(self, intake)
+        self._reason = ReasonServer(self, intake)
         ModelInfoService(self)
         self.add_post_set_parameters_callback(lambda _: self._apply_parameters())
         # Steady: with use_sim_time a paused simulation must not stop deadlines.
@@ -115,8 +126,8 @@ class CooperNode(LifecycleNode):
 
     @property
     def pending(self) -> int:
-        """Service calls that wait for their result."""
-        return self._calls.pending
+        """Service calls and goals that wait for their result."""
+        return self._calls.pending + self._reason.pending
 
     # -- lifecycle -------------------------------------------------------------------------------
 
@@ -209,6 +220,11 @@ class CooperNode(LifecycleNode):
         self._release()
         return ended
 
+    def destroy_node(self) -> None:
+        """Let go of the ROS graph."""
+        self._reason.destroy()  # rclpy forgets actions when it destroys a node
+        super().destroy_node()
+
     def _release(self) -> None:
         if self.outputs is not None:
             self.outputs.close()
@@ -243,7 +259,7 @@ class CooperNode(LifecycleNode):
 
     def _apply_parameters(self) -> None:
         if self.worker is not None:
-            for name in ("max_rate_hz", "queue_size", "max_image_age_s"):
+            for name in WORKER_PARAMETERS:
                 setattr(self.worker, name, self.parameter(name))
 
     def _on_frame(self, snapshot: Snapshot) -> None:

@@ -139,9 +139,32 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "queue_size",
         8,
-        "Questions that may wait; one more is refused as busy.",
+        "Questions that may wait; one more is refused as busy, or takes the place of one of a "
+        "client that has more waiting.",
         minimum=1,
         maximum=256,
+    ),
+    ParameterSpec(
+        "client_queue_size",
+        8,
+        "Questions of one client (field `client` of a request) that may wait.",
+        minimum=1,
+        maximum=256,
+    ),
+    ParameterSpec(
+        "client_rate_hz",
+        50.0,
+        "Most requests per second [Hz] of one client, after a burst of one second's worth; 0 = no "
+        "limit.",
+        minimum=0.0,
+        maximum=10000.0,
+    ),
+    ParameterSpec(
+        "kept_frames",
+        4,
+        "Images that were asked about and are kept for more questions (field `image_stamp`).",
+        minimum=0,
+        maximum=64,
     ),
     ParameterSpec(
         "max_question_length",

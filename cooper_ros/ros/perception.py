@@ -15,6 +15,7 @@ from cooper_ros.core.types import DepthMap, Frame, Segmentation
 from cooper_ros.ros.conversion import camera_info_to_intrinsics, compressed_to_rgb, image_to_rgb
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.slots import Snapshot
+from cooper_ros.ros.worker import Early
 from cooper_ros.runtime.cancel import CancelToken
 
 FindInfo = Callable[[str], "tuple[CameraInfo | None, str]"]
@@ -76,13 +77,17 @@ class Perceiver:
         self._find_info = find_info
         self._publish = publish
 
-    def __call__(self, snapshot: Snapshot, cancel: CancelToken) -> Perception:
-        """Perceive one image (inference thread)."""
+    def __call__(
+        self, snapshot: Snapshot, cancel: CancelToken, early: Early | None = None
+    ) -> Perception:
+        """Perceive one image (inference thread); `early` hears of it before its maps are made."""
         started = time.monotonic()
         frame, problem = to_frame(snapshot, partial(self._find_info, snapshot.camera))
         cancel.check()
         context = self._pipeline.see(frame)
         cancel.check()
+        if early is not None:
+            early(frame, context, problem)
         segmentation = None
         if self._pipeline.spec.segmentation is not None:
             depth, segmentation = context.perceive(cancel)

@@ -15,19 +15,11 @@ from std_srvs.srv import SetBool
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.types import NAN, ObjectReference, SpatialAnswer, Status
 from cooper_ros.ros.calls import PendingCall
-from cooper_ros.ros.camera_names import choose_camera
 from cooper_ros.ros.distances import ItemDistance, measure_items
-from cooper_ros.ros.messages import (
-    duration_to_seconds,
-    to_answer,
-    to_header,
-    to_object,
-    to_point,
-)
+from cooper_ros.ros.intake import Intake
+from cooper_ros.ros.messages import to_header, to_object, to_point
 from cooper_ros.ros.perception import Perception, explain
-from cooper_ros.ros.refusals import NotActiveError, message_of, status_of
-from cooper_ros.ros.slots import Snapshot
-from cooper_ros.runtime.asking import understand
+from cooper_ros.ros.refusals import message_of, status_of
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.srv import AskSpatial, QueryDistance
 
@@ -38,8 +30,9 @@ MAX_ITEMS = 256
 class Services:
     """Creates the services once; they refuse, with the reason, while the node is not active."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, intake: Intake) -> None:
         self._node = node
+        self._intake = intake
         self._pending: set[PendingCall] = set()
         group = ReentrantCallbackGroup()  # a waiting handler must not hold up the next call
         node.create_service(AskSpatial, "~/ask", self._on_ask, callback_group=group)
@@ -59,28 +52,12 @@ class Services:
         return len(self._pending)
 
     async def _wait(self, call: PendingCall) -> Any:
-        worker = self._node.worker
-        if worker is None:
-            call.fail(NotActiveError(self._node.why_not_active()))
-        else:
-            try:
-                worker.submit(call)
-            except Exception as error:
-                call.fail(error)
+        self._intake.submit(call)
         self._pending.add(call)
         try:
             return await call
         finally:
             self._pending.discard(call)
-
-    def _timeout(self, request: Any) -> float:
-        asked = duration_to_seconds(request.timeout)
-        return asked if asked > 0.0 else float(self._node.parameter("answer_timeout_s"))
-
-    def _wake(self) -> None:
-        executor = self._node.executor
-        if executor is not None:
-            executor.wake()
 
     # -- ask -----------------------------------------------------------------------------------
 
@@ -102,48 +79,18 @@ class Services:
             return self._ask(perception, request, cancel)
 
         try:
-            self._check(question)
-            camera = choose_camera(request.camera, self._node.camera_names)
-            snapshot = None
-            if request.image.width:
-                info = request.camera_info if request.camera_info.width else None
-                snapshot = Snapshot(request.image, info, from_camera=False, camera=camera)
-            call = PendingCall(work, refuse, self._timeout(request), self._wake, snapshot, camera)
+            where = self._intake.where(request)
+            self._intake.check_question(question)
+            timeout_s = self._intake.timeout_s(request)
+            call = PendingCall(work, refuse, timeout_s, self._intake.wake, **where)
             answer = await self._wait(call)
         except Exception as error:  # a handler that raises would leave the client waiting
             answer = refuse(error)
-        outputs = self._node.outputs
-        now_ns = self._node.get_clock().now().nanoseconds
-        response.answer = to_answer(
-            answer,
-            return_trace=bool(request.return_trace),
-            topics=outputs.map_topics(answer.camera)
-            if outputs and not request.image.width
-            else {},
-            image_age_s=(now_ns - answer.stamp_ns) / 1e9 if answer.stamp_ns else NAN,
-        )
+        response.answer = self._intake.finish(answer, request)
         response.success = answer.status is Status.OK
         response.message = answer.message
-        if outputs:
-            outputs.publish_answer(response.answer)
         self._node.note_answer(time.monotonic() - asked, answer.status)
         return response
-
-    def _check(self, question: str) -> None:
-        limit = int(self._node.parameter("max_question_length"))
-        known = self._node.known_words()
-        listed = f"; the objects known are: {', '.join(known)}" if known else ""
-        if not question.strip():
-            raise QuestionError(f"the question is empty{listed}", known)
-        if len(question) > limit:
-            raise QuestionError(
-                f"the question has {len(question)} characters, more than {limit} "
-                f"(parameter max_question_length){listed}",
-                known,
-            )
-        if self._node.pipeline is not None:
-            # Before it waits for an image or for others: what is wrong with it is known now.
-            understand(self._node.pipeline, question)
 
     def _ask(
         self, perception: Perception, request: AskSpatial.Request, cancel: CancelToken
@@ -182,10 +129,9 @@ class Services:
         try:
             if not 1 <= count <= MAX_ITEMS:
                 raise QuestionError(f"ask for 1 to {MAX_ITEMS} names and pixels, got {count}")
-            camera = choose_camera(request.camera, self._node.camera_names)
-            call = PendingCall(
-                work, refuse, self._timeout(request), self._wake, camera=camera
-            )
+            where = self._intake.where(request)
+            timeout_s = self._intake.timeout_s(request)
+            call = PendingCall(work, refuse, timeout_s, self._intake.wake, **where)
             perception, items = await self._wait(call)
         except Exception as error:
             perception, items = refuse(error)

@@ -12,7 +12,8 @@ class Snapshot:
     """An image as it came in, not converted yet; `received` is time.monotonic() [s].
 
     `from_camera` is False for an image that came with a question: its maps are not published.
-    `camera` is the name of the camera, "" where the node has only one.
+    `camera` is the name of the camera, "" where the node has only one; `stamp_ns` the acquisition
+    time, 0 for an image that nobody can ask about again.
     """
 
     message: Any
@@ -20,6 +21,7 @@ class Snapshot:
     from_camera: bool = True
     received: float = field(default_factory=time.monotonic)
     camera: str = ""
+    stamp_ns: int = 0
 
     @property
     def age_s(self) -> float:

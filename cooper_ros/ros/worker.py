@@ -1,20 +1,21 @@
 """The inference thread: newest frame in, questions in, one at a time.
 
 ROS callbacks only leave things here and return. A frame replaces the one of the same camera that
-was not looked at yet (an old image is worth nothing to a robot); questions queue up to a limit. All
-questions that wait together are answered on one pinned frame per camera, so its perception is
-computed once for them.
+was not looked at yet (an old image is worth nothing to a robot); questions queue up to limits, and
+clients take turns. All questions that wait together are answered on one pinned frame per camera, so
+its perception is computed once for them; the frames that were asked about last are kept for more.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from cooper_ros.core.errors import GenerationCancelled
+from cooper_ros.ros.fair_queue import FairQueue
 from cooper_ros.ros.refusals import BusyError, NoImageError, NotActiveError, StaleImageError
 from cooper_ros.ros.slots import FrameSlots, Snapshot
 from cooper_ros.runtime.cancel import CancelToken
@@ -24,12 +25,23 @@ __all__ = ["Counters", "InferenceWorker", "Job", "Snapshot"]
 Perception = TypeVar("Perception")
 
 
+Early = Callable[[Any, Any, str], None]
+
+
 class Job(Protocol):
-    """A question. `snapshot`: its own image, or None for the newest one of `camera`."""
+    """A question. `snapshot`: its own image, or None for one of `camera`: the newest, or the one
+    with the stamp `stamp_ns`, which must have been asked about before. `client`: who asks.
+
+    `early`, if any, is called in the worker thread with (frame, context, calibration_problem) as
+    soon as the image was read, before its maps are made.
+    """
 
     snapshot: Snapshot | None
     camera: str
+    client: str
+    stamp_ns: int
     cancel: CancelToken
+    early: Early | None
 
     def run(self, perception: Any) -> None:
         """Answer on this perception; errors raised here go to `fail`."""
@@ -55,14 +67,15 @@ class Counters:
 class InferenceWorker(Generic[Perception]):
     """Owns the one thread in which the model runs.
 
-    `perceive(snapshot, cancel)` makes what jobs run on, and publishes it. `wanted(camera)` says
-    whether its frames should be perceived although nobody asked. `on_error(error, camera)` hears of
-    frames that failed. All three are called in the worker thread.
+    `perceive(snapshot, cancel, early)` makes what jobs run on, and publishes it (`early`: see
+    `Job`). `wanted(camera)` says whether its frames should be perceived although nobody asked.
+    `on_error(error, camera)` hears of frames that failed. All three are called in the worker
+    thread.
     """
 
     def __init__(
         self,
-        perceive: Callable[[Snapshot, CancelToken], Perception],
+        perceive: Callable[[Snapshot, CancelToken, Early | None], Perception],
         wanted: Callable[[str], bool],
         on_error: Callable[[BaseException, str], None],
         counters: Counters | None = None,
@@ -72,15 +85,18 @@ class InferenceWorker(Generic[Perception]):
         self._on_error = on_error
         self._condition = threading.Condition()
         self._frames = FrameSlots()
-        self._queue: deque[Job] = deque()
+        self._queue: FairQueue[Job] = FairQueue()
         self._running: Job | None = None
         self._cancel = CancelToken()
         self._stopping = False
         self._forgotten = 0
         self._last: dict[str, tuple[Snapshot, Perception]] = {}
+        self._kept: OrderedDict[tuple[str, int], tuple[Snapshot, Perception]] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self.counters = counters if counters is not None else Counters()
         self.queue_size = 8
+        self.client_queue_size = 8
+        self.kept_frames = 4
         self.max_rate_hz = 0.0
         self.max_image_age_s = 0.0
 
@@ -106,20 +122,41 @@ class InferenceWorker(Generic[Perception]):
         with self._condition:
             if self._stopping:
                 raise NotActiveError("the node is stopping and takes no more questions")
-            if len(self._queue) >= self.queue_size:
+            try:
+                displaced = self._queue.put(job, self.queue_size, self.client_queue_size)
+            except BusyError:
                 self.counters.questions_refused += 1
-                raise BusyError(
-                    f"{len(self._queue)} questions are waiting already (parameter queue_size); "
-                    "ask again later"
-                )
-            self._queue.append(job)
+                raise
+            if displaced is not None:
+                self.counters.questions_refused += 1
             self._condition.notify()
+        if displaced is not None:
+            displaced.fail(
+                BusyError(
+                    "this question gave way to one of a client that had fewer waiting (parameter "
+                    "queue_size); ask again later"
+                )
+            )
+
+    def withdraw(self, job: Job) -> bool:
+        """Take a waiting question out of the queue; False if it does not wait (any more)."""
+        with self._condition:
+            return self._queue.remove(job)
+
+    def positions(self) -> dict[int, int]:
+        """How many questions are answered before each one that waits, by `id(job)`."""
+        with self._condition:
+            running = 1 if self._running is not None else 0
+            waiting = self._queue.in_order()
+        return {id(job): number + running for number, job in enumerate(waiting)}
 
     def forget(self, camera: str = "") -> None:
         """Perceive a camera's newest frame again, e.g. its calibration arrived after it."""
         with self._condition:
             self._forgotten += 1  # what is being perceived right now is out of date as well
             self._last.pop(camera, None)
+            for key in [key for key in self._kept if key[0] == camera]:
+                del self._kept[key]
             self._frames.renew(camera)
             self._condition.notify()
 
@@ -127,7 +164,7 @@ class InferenceWorker(Generic[Perception]):
         """Cancel what runs and what waits; True when the thread has ended within `timeout_s`."""
         with self._condition:
             self._stopping = True
-            waiting = [*self._queue, *([self._running] if self._running else [])]
+            waiting = [*self._queue.in_order(), *([self._running] if self._running else [])]
             self._queue.clear()
             self._cancel.cancel()
             for job in waiting:
@@ -157,7 +194,7 @@ class InferenceWorker(Generic[Perception]):
         """Wait for work; the condition is held. Questions come before frames."""
         while not self._stopping:
             if self._queue:
-                return [*self._queue], None
+                return self._queue.in_order(), None
             delay: float | None = None
             period = 1.0 / self.max_rate_hz if self.max_rate_hz > 0.0 else 0.0
             for camera in self._frames.fresh():
@@ -180,16 +217,49 @@ class InferenceWorker(Generic[Perception]):
             self._on_error(error, snapshot.camera)
             return None
 
-    def _perception_of(self, snapshot: Snapshot) -> Perception:
+    def _perception_of(self, snapshot: Snapshot, job: Job | None = None) -> Perception:
         last = self._last.get(snapshot.camera)
         if last is not None and last[0] is snapshot:
             return last[1]
         forgotten = self._forgotten
-        perception = self._perceive(snapshot, self._cancel)
+        cancel, early = (self._cancel, None) if job is None else (job.cancel, job.early)
+        perception = self._perceive(snapshot, cancel, early)
         self.counters.frames_perceived += 1
         if snapshot.from_camera and forgotten == self._forgotten:
             self._last[snapshot.camera] = (snapshot, perception)
         return perception
+
+    def _perception_for(self, job: Job, pinned: dict[str, Snapshot]) -> Perception:
+        """What a question is answered on. `pinned`: the frames of its batch so far."""
+        if job.snapshot is not None:
+            return self._perception_of(job.snapshot, job)
+        if job.stamp_ns:
+            kept = self._kept.get((job.camera, job.stamp_ns)) or self._last.get(job.camera)
+            if kept is None or kept[0].stamp_ns != job.stamp_ns:
+                raise StaleImageError(
+                    f"the image of {job.stamp_ns / 1e9:.3f} s is not kept (any more): only the "
+                    f"last {self.kept_frames} that were asked about are (parameter kept_frames)"
+                )
+            snapshot, perception = kept
+        else:
+            if job.camera not in pinned:
+                pinned[job.camera] = self._pinned(job.camera)
+            snapshot = pinned[job.camera]
+            perception = self._perception_of(snapshot, job)
+        self._keep(snapshot, perception)
+        return perception
+
+    def _keep(self, snapshot: Snapshot, perception: Perception) -> None:
+        """Remember a frame that was asked about, unless its calibration changed meanwhile."""
+        with self._condition:
+            key = (snapshot.camera, snapshot.stamp_ns)
+            last = self._last.get(snapshot.camera)
+            known = key in self._kept or (last is not None and last[0] is snapshot)
+            if snapshot.stamp_ns and known:
+                self._kept[key] = (snapshot, perception)
+                self._kept.move_to_end(key)
+            while len(self._kept) > self.kept_frames:
+                self._kept.popitem(last=False)
 
     def _pinned(self, camera: str) -> Snapshot:
         """A camera's newest frame, if it can be used for a question."""
@@ -214,18 +284,12 @@ class InferenceWorker(Generic[Perception]):
         for job in batch:
             with self._condition:
                 # The job may have been taken back while others were answered.
-                if self._stopping or job not in self._queue:
+                if self._stopping or not self._queue.remove(job, served=True):
                     continue
-                self._queue.remove(job)
                 self._running = job
             try:
                 job.cancel.check()
-                snapshot = job.snapshot
-                if snapshot is None:
-                    if job.camera not in pinned:
-                        pinned[job.camera] = self._pinned(job.camera)
-                    snapshot = pinned[job.camera]
-                job.run(self._perception_of(snapshot))
+                job.run(self._perception_for(job, pinned))
                 self.counters.questions_answered += 1
             except Exception as error:  # the job tells its client; the thread goes on
                 self.counters.questions_refused += 1

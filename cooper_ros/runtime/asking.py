@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cooper_ros.core.errors import GenerationCancelled, QuestionError
 from cooper_ros.core.measure import Measurement, measure_maps
 from cooper_ros.core.query import REACHABLE, Query
-from cooper_ros.core.types import NAN, ScaleSource, SpatialAnswer, Status
+from cooper_ros.core.types import (
+    NAN,
+    ReasoningStep,
+    ScaleSource,
+    SpatialAnswer,
+    Status,
+    StepType,
+)
 from cooper_ros.reasoning.crosscheck import build_answer, failed_answer
 from cooper_ros.reasoning.loop import (
     GenerateMap,
@@ -20,10 +27,10 @@ from cooper_ros.reasoning.loop import (
 )
 from cooper_ros.reasoning.normalise import check_length
 from cooper_ros.reasoning.questions import parse_question
-from cooper_ros.reasoning.tags import MAP_ORDER
+from cooper_ros.reasoning.tags import MAP_ORDER, strip_tags
 from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.cancel import CancelToken
-from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText
+from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText, Unmeasured
 from cooper_ros.runtime.flow import initial_latents
 from cooper_ros.runtime.generation import Decoding, GeneratedText, generate_latents, stream_text
 from cooper_ros.runtime.store import GeneratedMap, map_conditions, script_of
@@ -45,9 +52,11 @@ class _Run:
     loop: InterleavedLoop
     cancel: CancelToken | None
     decoding: Decoding | None
+    started: float
     confidence: float = NAN
     inline_maps: int = 0
-    started: float = field(default_factory=time.monotonic)
+    unfinished: GeneratedText | None = None
+    """The turn that is being written."""
 
     def __post_init__(self) -> None:
         self.store = self.context.store.for_question()
@@ -65,7 +74,9 @@ class _Run:
         written = GeneratedText((), "", False, NAN)
         context = self.store.context(request.context)
         for written in stream_text(context, request.max_tokens, self.decoding, self.cancel):
+            self.unfinished = written
             yield TurnText(request.turn, written.text)
+        self.unfinished = None
         self.confidence = written.confidence
         self.loop.text_done(written.text, len(written.ids), time.monotonic() - started)
         yield TurnText(request.turn, written.text, done=True)
@@ -76,12 +87,13 @@ class _Run:
         inline = self.context.spec.map_placement == "inline"
         cached = not inline and self.context.has_map(request.kind)
         if inline:
-            self.store.set_map(request.result, self._inline_map(request))
+            made = self._inline_map(request)
+            self.store.set_map(request.result, made)
         else:
-            self.context.make_maps((request.kind,), self.cancel)
+            made = self.context.map(request.kind, self.cancel)
         seconds = time.monotonic() - started
         self.loop.map_done(seconds)
-        yield MapReady(request.turn, request.kind, cached, seconds)
+        yield MapReady(request.turn, request.kind, cached, seconds, made)
 
     def _inline_map(self, request: GenerateMap) -> GeneratedMap:
         spec, pictures = self.context.spec, self.store.pictures
@@ -165,25 +177,47 @@ def _events(
         ready = MAP_ORDER if mode == "maps" else ()
         context.make_maps(ready, cancel)
         loop = InterleavedLoop(script, text, direct=direct, ready_maps=ready)
-        run = _Run(context, loop, cancel, decoding)
+        run = _Run(context, loop, cancel, decoding, started=started)
         yield from run.events()
+        result = loop.stop()  # it has ended: this gives the result
+        yield Unmeasured(_finished(run, question, query, result, None))
         if query is not None and context.spec.segmentation is not None:
             measurement = measure_maps(query, context.segmentation(cancel), context.depth(cancel))
-        result = loop.stop()  # it has ended: this gives the result
     except GenerationCancelled:
         result = _cancelled(run)
+    if run is None:
+        answer = build_answer(question, query, result)
+        yield _stamped(context, answer, NAN, time.monotonic() - started)
+    else:
+        yield _finished(run, question, query, result, measurement)
+
+
+def _finished(
+    run: _Run,
+    question: str,
+    query: Query | None,
+    result: LoopResult,
+    measurement: Measurement | None,
+) -> SpatialAnswer:
+    """The answer with its interval, confidence and provenance."""
     answer = build_answer(question, query, result, measurement)
-    if not direct:  # intervals were calibrated with maps in the context
-        answer = _bounded(context.calibration, query, answer)
-    confidence = run.confidence if run is not None and answer.text else NAN
-    yield _stamped(context, answer, confidence, time.monotonic() - started)
+    if not run.loop.direct:  # intervals were calibrated with maps in the context
+        answer = _bounded(run.context.calibration, query, answer)
+    confidence = run.confidence if answer.text else NAN
+    return _stamped(run.context, answer, confidence, time.monotonic() - run.started)
 
 
 def _cancelled(run: _Run | None) -> LoopResult:
-    """What was reached before the cancellation; an answer already written stays one."""
+    """What was reached before the cancellation: an answer already written stays one, and of a turn
+    that was being written the trace gets the text so far."""
     if run is None:
         return LoopResult(Status.CANCELED, "", "", 0, (), (), (), 0)
-    return run.loop.stop(Status.CANCELED)
+    result = run.loop.stop(Status.CANCELED)
+    text = run.unfinished
+    if text is None:
+        return result
+    step = ReasoningStep(StepType.THINK, strip_tags(text.text), len(text.ids))
+    return replace(result, last_turn=text.text, trace=(*result.trace, step))
 
 
 def _needs_metres(query: Query) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cooper_ros.core.types import SpatialAnswer
 from cooper_ros.reasoning.tags import MapKind
+
+if TYPE_CHECKING:
+    from cooper_ros.runtime.store import GeneratedMap
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,15 @@ class MapReady:
     kind: MapKind
     cached: bool
     seconds: float
+    made: GeneratedMap
 
 
-Event = TurnText | MapRequested | MapReady | SpatialAnswer
+@dataclass(frozen=True)
+class Unmeasured:
+    """The answer as the model wrote it; now it is compared with the maps, which may have to be made
+    for that. Comes once, if the model got as far."""
+
+    answer: SpatialAnswer
+
+
+Event = TurnText | MapRequested | MapReady | Unmeasured | SpatialAnswer

@@ -31,7 +31,7 @@ class Bench:
         )
         self.failed = threading.Semaphore(0)
 
-    def _perceive(self, snapshot: Snapshot, cancel: CancelToken) -> str:
+    def _perceive(self, snapshot: Snapshot, cancel: CancelToken, early: Any = None) -> str:
         self.looking.release()
         assert self.may_go.acquire(timeout=WAIT_S)
         if self.error is not None:
@@ -51,9 +51,14 @@ class Job:
         snapshot: Snapshot | None = None,
         hold: threading.Event | None = None,
         camera: str = "",
+        client: str = "",
+        stamp_ns: int = 0,
     ):
         self.snapshot = snapshot
         self.camera = camera
+        self.client = client
+        self.stamp_ns = stamp_ns
+        self.early = None
         self.cancel = CancelToken()
         self.result: Any = None
         self.done = threading.Event()

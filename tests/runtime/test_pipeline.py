@@ -15,7 +15,7 @@ from cooper_ros.core.types import Frame, Intrinsics, ScaleSource, SpatialAnswer,
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.context import Engine
-from cooper_ros.runtime.events import MapReady, MapRequested, TurnText
+from cooper_ros.runtime.events import MapReady, MapRequested, TurnText, Unmeasured
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.pipeline import CooperPipeline
 from cooper_ros.runtime.tokenizer import Tokenizer
@@ -92,8 +92,14 @@ def test_interleaved_answer_with_its_events(
     events = list(context.ask(QUESTION))
     order = [event for event in events if not isinstance(event, TurnText) or event.done]
     assert [type(event) for event in order] == [
-        TurnText, MapRequested, MapReady, TurnText, MapRequested, MapReady, TurnText, SpatialAnswer,
+        TurnText, MapRequested, MapReady, TurnText, MapRequested, MapReady, TurnText, Unmeasured,
+        SpatialAnswer,
     ]  # fmt: skip
+    made = [event.made for event in order if isinstance(event, MapReady)]
+    assert [item.kind for item in made] == ["depth", "segmentation"]
+    assert made[0] is context.map("depth")
+    unmeasured = order[-2].answer  # type: ignore[union-attr]
+    assert unmeasured.value == pytest.approx(1.42) and unmeasured.status is Status.OK
     answer = events[-1]
     assert isinstance(answer, SpatialAnswer)
     assert answer.text == "1.42 m" and answer.value == pytest.approx(1.42)
@@ -240,6 +246,31 @@ def test_cancel_while_a_turn_is_written(engine: Engine, context: FrameContext) -
     assert sum(isinstance(event, MapReady) for event in events) == 1
     write(engine, *TURNS)
     assert context.answer(QUESTION).value == pytest.approx(1.42)
+
+
+def test_a_cancelled_turn_keeps_what_was_written(engine: Engine, context: FrameContext) -> None:
+    write(engine, "<think> i need depth now")
+    token = CancelToken()
+    events = []
+    for event in context.ask(QUESTION, cancel=token):
+        events.append(event)
+        if isinstance(event, TurnText) and event.text.endswith("need"):
+            token.cancel()
+    answer = events[-1]
+    assert isinstance(answer, SpatialAnswer) and answer.status is Status.CANCELED
+    assert [(step.type, step.text) for step in answer.trace] == [(StepType.THINK, "i need")]
+    assert answer.trace[0].token_count == 3
+
+
+def test_the_direct_answer_is_there_before_the_maps(
+    engine: Engine, context: FrameContext
+) -> None:
+    write(engine, "<answer> 2.00 m </answer>")
+    events = context.ask(QUESTION, "direct")
+    found = next(event for event in events if isinstance(event, Unmeasured))
+    assert found.answer.value == 2.0 and np.isnan(found.answer.measured)
+    assert not context.has_map("depth")
+    assert isinstance(next(events), SpatialAnswer) and context.has_map("depth")
 
 
 def test_cancelled_map_can_be_made_later(context: FrameContext) -> None:

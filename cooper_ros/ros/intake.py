@@ -1,0 +1,111 @@
+"""The way of every question into the node and of every answer out of it, by service or action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cooper_ros.core.errors import QuestionError
+from cooper_ros.core.types import NAN, SpatialAnswer, StepType
+from cooper_ros.msg import SpatialAnswer as AnswerMessage
+from cooper_ros.ros.calls import PendingCall
+from cooper_ros.ros.camera_names import choose_camera
+from cooper_ros.ros.fair_queue import RateLimit
+from cooper_ros.ros.messages import duration_to_seconds, time_to_ns, to_answer
+from cooper_ros.ros.refusals import NotActiveError
+from cooper_ros.ros.slots import Snapshot
+from cooper_ros.runtime.asking import understand
+
+MAX_CLIENT_NAME = 64
+"""Characters of a client's name that count."""
+
+
+class Intake:
+    """Checks requests and hands them to the worker; `node` is the CooperNode."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._rates = RateLimit()
+
+    def check_question(self, question: str) -> None:
+        """Raise QuestionError for what is wrong with it whatever the image shows."""
+        limit = int(self._node.parameter("max_question_length"))
+        known = self._node.known_words()
+        listed = f"; the objects known are: {', '.join(known)}" if known else ""
+        if not question.strip():
+            raise QuestionError(f"the question is empty{listed}", known)
+        if len(question) > limit:
+            raise QuestionError(
+                f"the question has {len(question)} characters, more than {limit} "
+                f"(parameter max_question_length){listed}",
+                known,
+            )
+        if self._node.pipeline is not None:
+            # Before it waits for an image or for others: what is wrong with it is known now.
+            understand(self._node.pipeline, question)
+
+    def where(self, request: Any) -> dict[str, Any]:
+        """Which image a request is about and who asks, as arguments of `PendingCall`.
+
+        Raises QuestionError for an unknown camera, BusyError for a client that asks too often.
+        """
+        client = request.client[:MAX_CLIENT_NAME]
+        self._rates.check(client, float(self._node.parameter("client_rate_hz")))
+        camera = choose_camera(request.camera, self._node.camera_names)
+        snapshot = None
+        if _own_image(request):
+            info = request.camera_info if request.camera_info.width else None
+            snapshot = Snapshot(request.image, info, from_camera=False, camera=camera)
+        return {
+            "snapshot": snapshot,
+            "camera": camera,
+            "client": client,
+            "stamp_ns": time_to_ns(request.image_stamp),
+        }
+
+    def timeout_s(self, request: Any) -> float:
+        """How long a request may take [s]."""
+        asked = duration_to_seconds(request.timeout)
+        return asked if asked > 0.0 else float(self._node.parameter("answer_timeout_s"))
+
+    def submit(self, call: PendingCall) -> None:
+        """Queue a call; it fails with the reason where that cannot be."""
+        worker = self._node.worker
+        try:
+            if worker is None:
+                raise NotActiveError(self._node.why_not_active())
+            worker.submit(call)
+        except Exception as error:
+            call.fail(error)
+
+    def wake(self) -> None:
+        """Have the executor look at waiting handlers again (any thread)."""
+        executor = self._node.executor
+        if executor is not None:
+            executor.wake()
+
+    def map_topics(self, request: Any, camera: str) -> dict[StepType, str]:
+        """Where the maps of a reasoning trace can be seen; nowhere for an image of its own."""
+        outputs = self._node.outputs
+        return outputs.map_topics(camera) if outputs and not _own_image(request) else {}
+
+    def to_message(self, answer: SpatialAnswer, request: Any) -> AnswerMessage:
+        """The answer to a request for the wire, with the age of its image."""
+        now_ns = self._node.get_clock().now().nanoseconds
+        return to_answer(
+            answer,
+            return_trace=bool(request.return_trace),
+            topics=self.map_topics(request, answer.camera),
+            image_age_s=(now_ns - answer.stamp_ns) / 1e9 if answer.stamp_ns else NAN,
+        )
+
+    def finish(self, answer: SpatialAnswer, request: Any) -> AnswerMessage:
+        """The same, also published on ~/answer."""
+        message = self.to_message(answer, request)
+        if self._node.outputs:
+            self._node.outputs.publish_answer(message)
+        return message
+
+
+def _own_image(request: Any) -> bool:
+    """Whether a request brings its image along."""
+    return hasattr(request, "image") and bool(request.image.width)
