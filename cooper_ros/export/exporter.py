@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cooper_ros.export.graph_writer import GraphWriter
 from cooper_ros.export.profiles import graph_profiles
+from cooper_ros.export.provenance import read_provenance
 from cooper_ros.export.staging import replace_folder, staging_folder
 from cooper_ros.export.tracing import OPSET, ExportError
 from cooper_ros.export.weights import Progress, StoredTensor, link_shards, write_shards
@@ -33,7 +34,6 @@ from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.tokenizer import Tokenizer
 
 EMBEDDING = "language_model.model.embed_tokens.weight"
-PROVENANCE = "provenance.json"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 # Below this a copy costs nothing and is safer: the exported folder does not share bytes with a
@@ -87,7 +87,7 @@ def export_checkpoint(
     chosen = options.tokenizer if options else None
     tokenizer = Tokenizer.load(chosen) if chosen else _read_tokenizer(source)
     model = load_model(source)
-    return export_model(model, tokenizer, out, options, _read_provenance(source), source, progress)
+    return export_model(model, tokenizer, out, options, read_provenance(source), source, progress)
 
 
 def export_model(
@@ -214,19 +214,6 @@ def _read_tokenizer(source: Path) -> Tokenizer:
     if (source / "vocab.json").is_file():
         return Tokenizer.from_qwen2(source)
     raise ExportError(f"{source} holds neither {TOKENIZER} nor vocab.json: give --tokenizer FILE")
-
-
-def _read_provenance(source: Path) -> dict[str, Any]:
-    path = source / PROVENANCE
-    if not path.is_file():
-        return {"checkpoint": source.resolve().name}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ExportError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ExportError(f"{path} must hold an object")
-    return value
 
 
 __all__ = ["ExportOptions", "export_checkpoint", "export_model"]
