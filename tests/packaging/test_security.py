@@ -168,4 +168,4 @@ def test_the_sros2_policy_allows_what_the_node_has(
     }
     wanted = {spec.name.replace("~/", "cooper/").lstrip("/") for spec in INTERFACES
               if spec.kind == kind}  # fmt: skip
-    assert wanted <= allowed
+    assert wanted <= allowed, "write it anew with: python tools/render_policy.py"
