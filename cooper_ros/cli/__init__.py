@@ -20,6 +20,7 @@ from cooper_ros.core.errors import CooperError
 # name -> (module, one line for `cooper --help`)
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("cooper_ros.cli.demo", "simulated camera, node and questions, all at once"),
+    "view": ("cooper_ros.cli.view", "a web page with camera, depth, segmentation and questions"),
     "bag": ("cooper_ros.cli.bag", "record, play and ask about bags without `ros2 bag`"),
     "perceive": ("cooper_ros.cli.perceive", "depth and segmentation of one image file"),
     "ask": ("cooper_ros.cli.ask", "ask a question about one image file"),

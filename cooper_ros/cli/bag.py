@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,10 @@ def _add_play(actions: Any) -> None:
     play.add_argument("--rate", type=float, default=1.0, help="speed, 1 = as recorded")
     play.add_argument("--start", type=float, default=0.0, metavar="S", help="skip so much [s]")
     play.add_argument("--stop", type=float, metavar="S", help="end there [s of the bag]")
-    play.add_argument("--loop", action="store_true", help="again and again, until ctrl-C")
+    play.add_argument(
+        "--loop", action=argparse.BooleanOptionalAction, default=False,
+        help="again and again, until ctrl-C",
+    )  # fmt: skip
     play.add_argument(
         "--clock", type=float, default=0.0, metavar="HZ",
         help="publish /clock so often, for nodes with use_sim_time",
@@ -101,6 +105,7 @@ def _add_ask(actions: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run an action."""
+    args.ros_args = getattr(args, "ros_args", None)
     return {"record": _record, "play": _play, "ask": _ask, "info": _info}[args.action](args)
 
 
@@ -133,7 +138,7 @@ def _record(args: argparse.Namespace) -> int:
         print("cooper bag record: name topics, or give --all or --regex", file=sys.stderr)
         return 2
     stop = _stop_on_signals()
-    _start_ros()
+    _start_ros(args.ros_args)
     try:
         recorder = Recorder(
             args.bag,
@@ -170,7 +175,7 @@ def _record(args: argparse.Namespace) -> int:
     return 1 if missing or recorder.problems else 0
 
 
-def _play(args: argparse.Namespace, argv: list[str] | None = None) -> int:
+def _play(args: argparse.Namespace) -> int:
     import rclpy
 
     from cooper_ros.ros.bags.playing import Player
@@ -179,7 +184,7 @@ def _play(args: argparse.Namespace, argv: list[str] | None = None) -> int:
     stop = _stop_on_signals()
     with Bag(args.bag) as bag:
         topics = None if args.topics is None else bag.choose(args.topics)
-        _start_ros(argv)
+        _start_ros(args.ros_args)
         try:
             player = Player(
                 bag, topics, rate=args.rate, clock_hz=args.clock, remaps=args.remap
@@ -275,3 +280,25 @@ def _report(report: dict[str, Any], as_json: bool) -> None:
         print(f"  {name:<48} {count:>7}")
     if as_json:
         print(json.dumps(report))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it as the executable `cooper_bag`, with ROS arguments as launch files give them."""
+    from rclpy.utilities import remove_ros_args
+
+    from cooper_ros.core.errors import CooperError
+
+    given = list(sys.argv if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="cooper_bag", description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(remove_ros_args(given)[1:])
+    args.ros_args = given
+    try:
+        return run(args)
+    except CooperError as error:
+        print(f"cooper_bag: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

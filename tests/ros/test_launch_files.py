@@ -55,7 +55,7 @@ def declared_parameters(executable: str) -> set[str]:
 
 def test_there_are_launch_files() -> None:
     assert {path.name for path in LAUNCH_FILES} == {"cooper.launch.py", "sim.launch.py"}
-    assert set(EXECUTABLES) == {"cooper_node", "cooper_sim_camera"}
+    assert set(EXECUTABLES) == {"cooper_bag", "cooper_node", "cooper_sim_camera", "cooper_view"}
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)

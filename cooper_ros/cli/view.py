@@ -1,0 +1,54 @@
+"""A web page that shows camera, depth and segmentation, and takes questions.
+
+For people without a ROS desktop: open the printed address in a browser. `--sim` also starts a
+simulated camera and a node of its own, to have something to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+
+EXAMPLE = "cooper view --sim 3"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--node", default="cooper", help="perception node (default /cooper)")
+    parser.add_argument(
+        "--image", default="", metavar="TOPIC", help="camera topic (default: what the node reads)"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 shows the page to the whole network, without password",
+    )  # fmt: skip
+    parser.add_argument("--port", type=int, default=8080, help="0 = any free one (default 8080)")
+    parser.add_argument(
+        "--sim", type=int, metavar="SEED", help="start simulated camera and node as well"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve the page until ctrl-C."""
+    import aiohttp  # noqa: F401 - a missing one is named before anything is started
+
+    from cooper_ros.cli.processes import running, use_private_domain
+    from cooper_ros.ros.view import node
+
+    options = {"node": args.node, "image": args.image, "host": args.host, "port": args.port}
+    given = [part for key, value in options.items() if value != ""
+             for part in ("-p", f"{key}:={value}")]  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        if args.sim is not None:
+            use_private_domain()
+            stack.enter_context(
+                running(
+                    {
+                        "node": ["cooper_ros.ros.node", "--ros-args",
+                                 "-p", "no_image_warning_s:=30.0"],
+                        "camera": ["cooper_ros.ros.sim_camera", "--ros-args",
+                                   "-p", f"seed:={args.sim}"],
+                    }
+                )
+            )  # fmt: skip
+        return node.main(["cooper_view", "--ros-args", *given])

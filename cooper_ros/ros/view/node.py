@@ -1,0 +1,206 @@
+"""The node `cooper_view`: serves a web page that shows what the perception node does.
+
+    ros2 run cooper_ros cooper_view --ros-args -p port:=8080
+
+Reads topics only while a page is open. Listens on this machine only unless `host` says otherwise;
+the page has no password, so open it to a network only where everybody may see the camera.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.messages import to_duration, to_point
+from cooper_ros.ros.qos import StandardTopicQoS
+from cooper_ros.ros.view.watching import Watch
+from cooper_ros.srv import AskSpatial, QueryDistance
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+class ViewNode(Node):
+    """Everything that the page needs from ROS; spun in a thread of its own."""
+
+    MODES = {
+        "auto": AskSpatial.Request.MODE_AUTO,
+        "direct": AskSpatial.Request.MODE_DIRECT,
+        "interleaved": AskSpatial.Request.MODE_INTERLEAVED,
+    }
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("cooper_view", **arguments)
+        self.declare_parameter("node", "cooper")
+        self.declare_parameter("image", "")
+        self.declare_parameter("host", "127.0.0.1")
+        self.declare_parameter("port", 8080)
+        self.target = self._full_name(self.value("node"))
+        self.problems: dict[str, tuple[int, str]] = {}
+        self.values: dict[str, str] = {}
+        self._ask = self.create_client(AskSpatial, f"{self.target}/ask")
+        self._query = self.create_client(QueryDistance, f"{self.target}/query_distance")
+        self.create_subscription(
+            DiagnosticArray, "/diagnostics", self._on_diagnostics, StandardTopicQoS()
+        )
+        self._heard = time.monotonic()
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        self._thread = threading.Thread(target=self._spin, name="view_ros", daemon=True)
+        self._thread.start()
+
+    def value(self, name: str) -> Any:
+        """Present value of a parameter."""
+        return self.get_parameter(name).value
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._executor.shutdown(timeout_sec=1.0)
+        self._thread.join(2.0)
+        self.destroy_node()
+
+    def _full_name(self, name: str) -> str:
+        if name.startswith("/"):
+            return name.rstrip("/")
+        return f"{self.get_namespace().rstrip('/')}/{name}"
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        own = f"{self.target.lstrip('/')}: "
+        for status in message.status:
+            if status.name.startswith(own):
+                part = status.name[len(own) :]
+                self.problems[part] = (int.from_bytes(status.level, "big"), status.message)
+                self.values |= {item.key: item.value for item in status.values}
+                self._heard = time.monotonic()
+
+    # -- any thread ------------------------------------------------------------------------------
+
+    def in_ros(self, work: Callable[[], Any]) -> Future[Any]:
+        """Do something in the executor's thread."""
+        done: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except Exception as error:
+                done.set_exception(error)
+
+        self._executor.create_task(run)
+        self._executor.wake()
+        return done
+
+    def cameras(self) -> list[str]:
+        """Names of the node's cameras, [""] when it has one without a name, [] without a node."""
+        space, _, name = self.target.rpartition("/")
+        try:
+            topics = self.get_publisher_names_and_types_by_node(name, space or "/")
+        except Exception:  # rclpy: no such node
+            return []
+        ends = [t.removesuffix("/overlay") for t, _ in topics if t.endswith("/overlay")]
+        return sorted(end.removeprefix(self.target).strip("/") for end in ends)
+
+    def image_topic(self, camera: str) -> tuple[str, str] | None:
+        """Name and type of the image topic that the node reads for a camera."""
+        space, _, name = self.target.rpartition("/")
+        try:
+            topics = self.get_subscriber_names_and_types_by_node(name, space or "/")
+        except Exception:  # rclpy: no such node
+            topics = []
+        images = [(t, types[0]) for t, types in topics if types and types[0] in IMAGE_TYPES]
+        wanted = self.value("image")
+        if wanted:
+            full = self.resolve_topic_name(wanted)
+            return next((item for item in images if item[0] == full), (full, IMAGE_TYPES[0]))
+        if camera:
+            images = [item for item in images if f"/{camera}/" in item[0]]
+        # A registered depth image may be read too, as anchors of the metric scale.
+        colour = [i for i in images if "depth" not in i[0] and "range" not in i[0]]
+        return next(iter(colour or images), None)
+
+    def watch(self, camera: str, on_change: Callable[[], None]) -> Watch:
+        """Start reading the topics of a camera (executor's thread)."""
+        base = f"{self.target}/{camera}" if camera else self.target
+        return Watch(self, self.image_topic(camera), base, on_change)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the perception node can be asked."""
+        return bool(self._ask.service_is_ready())
+
+    def status(self) -> dict[str, Any]:
+        """What the page says about the node: level 0 fine, 1 warning, 2 error, and a sentence."""
+        quiet_s = time.monotonic() - self._heard
+        if not self.problems and not self.is_there:
+            text = (
+                f"there is no node {self.target}: is it running, under this name and with the "
+                "same ROS_DOMAIN_ID?"
+            )
+            return {"level": 2, "text": text, "values": {}}
+        if not self.is_there:
+            return {"level": 2, "text": f"{self.target} has gone", "values": self.values}
+        if not self.problems:
+            return {"level": 0, "text": f"{self.target} is there", "values": {}}
+        level, text = max(self.problems.values())
+        if quiet_s > 5.0:
+            level, text = 1, f"{self.target} has said nothing for {quiet_s:.0f} s"
+        return {"level": level, "text": text, "values": self.values}
+
+    def age_s(self, stamp_ns: int) -> float:
+        """Seconds since a stamp, by this node's clock."""
+        return (self.get_clock().now().nanoseconds - stamp_ns) / 1e9
+
+    def ask(self, question: str, mode: str, camera: str, timeout_s: float) -> Any:
+        """Send a question; an rclpy future."""
+        request = AskSpatial.Request(
+            question=question,
+            mode=self.MODES[mode],
+            camera=camera,
+            return_trace=True,
+            timeout=to_duration(timeout_s),
+        )
+        return self._ask.call_async(request)
+
+    def measure(self, u: float, v: float, camera: str, timeout_s: float) -> Any:
+        """Ask for the distance at a pixel; an rclpy future."""
+        request = QueryDistance.Request(
+            pixels=[to_point((u, v, 0.0))], camera=camera, timeout=to_duration(timeout_s)
+        )
+        return self._query.call_async(request)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the node; returns the exit code."""
+    from cooper_ros.ros.view.server import serve
+
+    set_defaults()
+    rclpy.init(
+        args=list(argv) if argv is not None else None,
+        signal_handler_options=SignalHandlerOptions.NO,
+    )
+    node = ViewNode()
+    try:
+        return asyncio.run(serve(node))
+    finally:
+        node.close()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""The server of the web page, without browser and without ROS processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from aiohttp import ClientSession, WSServerHandshakeError, web
+from harness import picture
+
+from cooper_ros.core.types import SpatialAnswer, Status
+from cooper_ros.ros.conversion import array_to_image
+from cooper_ros.ros.messages import to_answer, to_header
+from cooper_ros.ros.view.pictures import (
+    MAX_WIDTH,
+    DepthRange,
+    Picture,
+    camera_picture,
+    coloured_depth,
+)
+from cooper_ros.ros.view.server import make_app
+from cooper_ros.ros.view.session import SessionLimit
+from cooper_ros.srv import AskSpatial, QueryDistance
+
+
+class StandInWatch:
+    """Counts versions up by hand."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self.number, self.on_change, self.closed = 0, on_change, False
+        self.objects: list[Any] = [{"label": "mug", "distance": None}]
+
+    def version(self, panel: str) -> int:
+        return self.number if panel != "segmentation" else 0
+
+    def picture(self, panel: str) -> Any:
+        if panel == "depth":
+            return "the encoding '64FC9' cannot be shown"
+        return Picture(bytes([self.number]) * 4, 5, 8, 6)
+
+    def show(self, number: int) -> None:
+        self.number = number
+        self.on_change()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class StandInNode:
+    """A ViewNode without ROS; `replies` are futures that tests finish."""
+
+    MODES = {"auto": 0}
+    target = "/cooper"
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host, self.is_there = host, True
+        self.watches: list[StandInWatch] = []
+        self.replies: list[Any] = []
+
+    def value(self, name: str) -> Any:
+        return {"host": self.host, "port": 0}[name]
+
+    def cameras(self) -> list[str]:
+        return ["front", "rear"]
+
+    def image_topic(self, camera: str) -> tuple[str, str]:
+        return (f"/{camera}/image", "sensor_msgs/msg/Image")
+
+    def watch(self, camera: str, on_change: Callable[[], None]) -> StandInWatch:
+        self.watches.append(StandInWatch(on_change))
+        return self.watches[-1]
+
+    def in_ros(self, work: Callable[[], Any]) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work())
+        return done
+
+    def status(self) -> dict[str, Any]:
+        return {"level": 0, "text": "fine", "values": {}}
+
+    def age_s(self, stamp_ns: int) -> float:
+        return 0.5
+
+    def ask(self, question: str, mode: str, camera: str, timeout_s: float) -> Any:
+        self.replies.append(Future())
+        return self.replies[-1]
+
+    measure = ask
+
+
+def serve(test: Callable[[StandInNode, ClientSession, str], Awaitable[None]], **how: Any) -> None:
+    """Run a test against a server on a free port."""
+
+    async def run() -> None:
+        node = StandInNode(**how)
+        runner = web.AppRunner(make_app(node), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address = f"127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            async with ClientSession() as client:
+                await asyncio.wait_for(test(node, client, address), 60.0)
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(run())
+
+
+async def receive(socket: Any, kind: str) -> dict[str, Any]:
+    """The next text of a kind, or with kind "picture" the next binary header."""
+    while True:
+        message = await socket.receive()
+        assert message.type.name in ("TEXT", "BINARY"), message
+        if message.type.name == "BINARY":
+            if kind == "picture":
+                (length,) = struct.unpack_from("<I", message.data)
+                header = json.loads(message.data[4 : 4 + length])
+                return header | {"jpeg": message.data[4 + length :]}
+        elif (found := json.loads(message.data))["type"] == kind:
+            return found
+
+
+def test_the_page_is_self_contained_and_may_load_nothing_else() -> None:
+    async def test(node: StandInNode, client: ClientSession, address: str) -> None:
+        for path, kind in (("/", "html"), ("/view.css", "css"), ("/view.js", "javascript")):
+            async with client.get(f"http://{address}{path}") as reply:
+                text = await reply.text()
+                assert reply.status == 200 and kind in reply.content_type
+                assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+                assert "http://" not in text and "https://" not in text
+        for path in ("/../node.py", "/page/index.html", "/socket/x", "/%2e%2e/node.py"):
+            async with client.get(f"http://{address}{path}") as reply:
+                assert reply.status == 404
+
+    serve(test)
+
+
+def test_other_sites_cannot_reach_it() -> None:
+    async def test(node: StandInNode, client: ClientSession, address: str) -> None:
+        for headers in ({"Host": "robot.example"}, {"Origin": "http://evil.example"}):
+            async with client.get(f"http://{address}/", headers=headers) as reply:
+                assert reply.status == 403
+            with pytest.raises(WSServerHandshakeError):
+                await client.ws_connect(f"http://{address}/socket", headers=headers)
+        good = {"Origin": f"http://{address}"}
+        async with client.ws_connect(f"http://{address}/socket", headers=good):
+            pass
+
+    serve(test)
+
+
+def test_on_a_network_address_any_name_is_right() -> None:
+    async def test(node: StandInNode, client: ClientSession, address: str) -> None:
+        async with client.get(f"http://{address}/", headers={"Host": "robot.local"}) as reply:
+            assert reply.status == 200
+
+    serve(test, host="0.0.0.0")
+
+
+def test_a_slow_page_gets_the_newest_pictures_only() -> None:
+    async def test(node: StandInNode, client: ClientSession, address: str) -> None:
+        async with client.ws_connect(f"http://{address}/socket") as socket:
+            status = await receive(socket, "status")
+            assert status["cameras"] == ["front", "rear"] and status["camera"] == "front"
+            watch = node.watches[0]
+            watch.show(1)
+            first = await receive(socket, "picture")
+            assert first["jpeg"] == b"\1" * 4 and first["age"] == 0.5 and first["width"] == 8
+            problem = await receive(socket, "problem")
+            assert problem["panel"] == "depth" and "64FC9" in problem["text"]
+            assert (await receive(socket, "objects"))["objects"][0]["label"] == "mug"
+            await receive(socket, "batch")
+            for number in range(2, 9):  # the page is still drawing
+                watch.show(number)
+            await socket.send_json({"type": "ready"})
+            assert (await receive(socket, "picture"))["jpeg"] == b"\10" * 4
+            await socket.send_json({"type": "camera", "name": "rear"})
+            while (await receive(socket, "status"))["camera"] != "rear":
+                pass
+            assert watch.closed and len(node.watches) == 2
+        while not node.watches[1].closed:
+            await asyncio.sleep(0)
+
+    serve(test)
+
+
+def test_questions_and_their_limits() -> None:
+    async def test(node: StandInNode, client: ClientSession, address: str) -> None:
+        async with client.ws_connect(f"http://{address}/socket") as socket:
+            for number in range(SessionLimit.QUESTIONS + 1):
+                await socket.send_json({"type": "ask", "id": number, "question": "how far ?"})
+            busy = await receive(socket, "answer")
+            assert busy["id"] == SessionLimit.QUESTIONS and busy["status"] == "BUSY"
+            assert len(node.replies) == SessionLimit.QUESTIONS
+            answer = SpatialAnswer("far ?", status=Status.OK, text="1.5 m", value=1.5, unit="m")
+            node.replies[1].set_result(AskSpatial.Response(answer=to_answer(answer)))
+            got = await receive(socket, "answer")
+            assert got["id"] == 1 and got["value"] == 1.5 and got["measured"] is None
+            await socket.send_json({"type": "measure", "id": 9, "u": 3.0, "v": 4.0})
+            while len(node.replies) == SessionLimit.QUESTIONS:
+                await asyncio.sleep(0)
+            reply = QueryDistance.Response(status=int(Status.OK), distances=[2.0])
+            node.replies[-1].set_result(reply)
+            assert (await receive(socket, "distance"))["distance"] == 2.0
+            node.is_there = False
+            await socket.send_json({"type": "ask", "id": 10, "question": "how far ?"})
+            assert (await receive(socket, "answer"))["status"] == "ERROR"
+
+    serve(test)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "7", "null", '{"type": 3}', '{"type": "ask"}', '{"type": "camera"}',
+        '{"type": "measure", "u": "x", "v": 1}', '{"type": "measure", "u": NaN, "v": 1}',
+        json.dumps({"type": "ask", "question": "x" * (SessionLimit.LENGTH + 1)}),
+        json.dumps({"type": "ask", "question": "x", "mode": "loud"}),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_is_said(text: str) -> None:
+    async def test(node: StandInNode, client: ClientSession, address: str) -> None:
+        async with client.ws_connect(f"http://{address}/socket") as socket:
+            await socket.send_str(text)
+            assert "not understood" in (await receive(socket, "error"))["text"]
+            await socket.send_json({"type": "ask", "id": 1, "question": "still there ?"})
+            while not node.replies:
+                await asyncio.sleep(0)
+
+    serve(test)
+
+
+def test_no_more_pages_than_allowed() -> None:
+    async def test(node: StandInNode, client: ClientSession, address: str) -> None:
+        url = f"http://{address}/socket"
+        sockets = [await client.ws_connect(url) for _ in range(SessionLimit.PAGES)]
+        for socket in sockets:
+            await receive(socket, "status")
+        refused = await client.ws_connect(url)
+        message = await refused.receive()
+        assert message.type.name == "CLOSE" and "too many" in message.extra
+        for socket in sockets:
+            await socket.close()
+
+    serve(test)
+
+
+def test_pictures_keep_their_meaning() -> None:
+    wide = np.zeros((540, 1920, 3), np.uint8)
+    wide[:, 960:] = (250, 10, 10)
+    made = camera_picture(array_to_image(wide, "rgb8", to_header(7, "cam")))
+    assert (made.width, made.height, made.stamp_ns, made.near) == (1920, 540, 7, None)
+    back = cv2.imdecode(np.frombuffer(made.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert back.shape == (270, MAX_WIDTH, 3)
+    assert np.abs(back[100, 800].astype(int) - (10, 10, 250)).max() < 10
+    depth = np.linspace(1.0, 3.0, 48 * 64, dtype=np.float32).reshape(48, 64)
+    depth[:4] = np.nan
+    limits = DepthRange()
+    first = coloured_depth(array_to_image(depth, "32FC1", to_header(7, "cam")), limits, "m")
+    assert 1.0 < first.near < 1.3 and 2.8 < first.far < 3.0 and first.unit == "m"
+    back = cv2.imdecode(np.frombuffer(first.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert back[20, 10].sum() > back[46, 60].sum() + 100, "near must be brighter than far"
+    assert np.ptp(back[1, 30].astype(int)) < 16, "unknown must be grey"
+    jump = coloured_depth(array_to_image(depth * 9, "32FC1", to_header(8, "cam")), limits, "m")
+    assert first.far < jump.far < 0.5 * first.far * 9, "the scale must not jump"
+    nothing = array_to_image(np.full((4, 4), np.nan, np.float32), "32FC1", to_header(9, "c"))
+    assert coloured_depth(nothing, DepthRange(), "").far == 1.0
+    with pytest.raises(ValueError):
+        camera_picture(array_to_image(depth, "32FC1", to_header(7, "cam")))
+    assert picture().shape == (240, 320, 3)
