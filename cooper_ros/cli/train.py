@@ -1,16 +1,16 @@
-"""`cooper train`: autoencoder, stage 1 (amg: maps) and stage 2 (sft: interleaved questions)."""
+"""`cooper train`: autoencoder, stage 1 (see: picture states, amg: maps) and stage 2 (sft: interleaved questions)."""
 
 from __future__ import annotations
 
 import argparse
 
 EXAMPLE = "cooper train amg --data DIR --val DIR --start RUN/ae/model --out RUN/amg --minutes 60"
-HELP = "train a model: autoencoder | amg | sft"
+HELP = "train a model: autoencoder | see | amg | sft"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of all stages."""
-    parser.add_argument("stage", choices=["autoencoder", "amg", "sft"])
+    parser.add_argument("stage", choices=["autoencoder", "see", "amg", "sft"])
     parser.add_argument("--data", required=True, help="folder of training shards (cooper data sim)")
     parser.add_argument("--val", required=True, help="folder of validation shards")
     parser.add_argument(

@@ -17,7 +17,10 @@ class AutoencoderStage:
 
     The noise has the size of the errors that one-step generation makes, so that a slightly wrong
     latent
-    decodes to a slightly wrong picture.
+    decodes to a slightly wrong picture. A second term holds encoder and decoder close to linear:
+    the latent of a blend of two pictures is the blend of their latents, and decodes to the blend.
+    One-step generation predicts the middle of what it thinks possible; in a latent space that is
+    bent, the middle of two classes decodes to a third.
     """
 
     def __init__(
@@ -28,10 +31,11 @@ class AutoencoderStage:
         codecs: MapCodecs,
         batch: int = 32,
         size: tuple[int, int] = (128, 96),
-        noise: float = 0.15,
+        noise: float = 0.3,
+        blend: float = 1.0,
     ) -> None:
         self.model, self.store, self.val, self.codecs = model, store, val, codecs
-        self.batch, self.size, self.noise = batch, size, noise
+        self.batch, self.size, self.noise, self.blend = batch, size, noise, blend
         for p in model.parameters():
             p.requires_grad_(False)
         for p in model.autoencoder.parameters():
@@ -59,12 +63,20 @@ class AutoencoderStage:
         b = sample_batch(self.store, self.batch, g, *self.size, augment=False)
         depth, palette, classes = self.pictures(b)
         x = torch.cat([depth, palette])
+        # Pairs of depth and pairs of palette pictures; half as many blends as pictures.
+        n = len(x)
+        share = torch.rand(n // 2, 1, 1, 1, generator=g)
+        mixed = torch.lerp(x[0::2], x[1::2], share)
         with torch.autocast("cpu", torch.bfloat16):
-            z = self.model.autoencoder.encode(x)
+            both = self.model.autoencoder.encode(torch.cat([x, mixed])).float()
+            z, z_mixed = both[:n], both[n:]
             # unit-size latents: without a pull to the sphere noise could be outgrown
-            scale = z.float().pow(2).mean((1, 2, 3), keepdim=True).sqrt()
-            noisy = z + self.noise * torch.randn(z.shape, generator=g)
+            scale = z.pow(2).mean((1, 2, 3), keepdim=True).sqrt()
+            z_blend = torch.lerp(z[0::2], z[1::2], share)
+            noisy = torch.cat([z + self.noise * torch.randn(z.shape, generator=g), z_blend])
             y = self.model.autoencoder.decode(noisy).float()
+        y, y_blend = y[:n], y[n:]
+        e_bent = (z_mixed - z_blend).abs().mean() + (y_blend - mixed).abs().mean()
         yd, ys = y.chunk(2)
         half = (self.codecs.high - self.codecs.low) / 2
         e_depth = depth_loss(yd.mean(1) * half, depth[:, 0] * half, torch.ones(()))
@@ -73,11 +85,13 @@ class AutoencoderStage:
         e_colour = (ys - palette).abs().mean()
         pull = (scale.log() ** 2).mean()
         total = e_depth + 0.5 * e_equal + 0.3 * e_class + 0.5 * e_colour + 0.1 * pull
+        total = total + self.blend * e_bent
         return total, {
             "samples": self.batch,
             "depth": float(e_depth.detach()),
             "class": float(e_class.detach()),
             "colour": float(e_colour.detach()),
+            "bent": float(e_bent.detach()),
             "size": float(scale.detach().mean()),
         }
 

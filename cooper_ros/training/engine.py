@@ -168,6 +168,9 @@ class Engine:
         state = {**model.state_dict(), **self.ema.tensors}
         state = {n: t for n, t in state.items() if not n.startswith("aux_")}  # training only
         save_model(model, self.folder / "model", torch.float32, tensors=state)
+        read_out = getattr(model, "aux_maps", None)
+        if read_out is not None:
+            read_out.save(self.folder / "model")
 
     def log(self, kind: str, figures: dict[str, float]) -> None:
         """Append one line to ``log.jsonl`` (rank 0)."""

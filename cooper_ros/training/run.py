@@ -19,10 +19,18 @@ from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.runtime.tokenizer import Tokenizer
 
+from .align import align_last_layer
 from .engine import Budget, Engine
-from .frames import FrameStore
+from .frames import FrameStore, fit
 from .maps import MapCodecs
-from .setup import freeze, initialise, load_imagenet_tower, training_config
+from .readout import SeeStage
+from .setup import (
+    align_generation_queries,
+    freeze,
+    initialise,
+    load_imagenet_tower,
+    training_config,
+)
 from .stage1 import FramePasses, MapStage, Prompted
 
 
@@ -150,8 +158,15 @@ def build_stage(
         return AutoencoderStage(model, store, val, codecs, o.batch or 32, size)
     passes = FramePasses(model, prompted(model.config, tokenizer))
     sizes = parse_sizes(o.sizes, o.batch, model.config)
-    maps = MapStage(passes, store, val, codecs, sizes)
+    if o.stage == "see":
+        return SeeStage(passes, store, val, codecs, sizes)
+    maps = MapStage(passes, store, val, codecs, sizes, auxiliary=o.stage == "amg")
     if o.stage == "amg":
+        if maps.read_out is not None and o.start and maps.read_out.load(Path(o.start)):
+            align_generation_queries(model)
+            first = fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
+            share = align_last_layer(passes, first)
+            print(f"latents start with {share:.0%} of their attention on their own cell")
         return maps
     if o.stage == "sft":
         from .questions import question_source
@@ -183,7 +198,7 @@ def worker(rank: int, o: TrainOptions, meeting: str) -> None:
         )
     model, tokenizer = build(o)
     stage = build_stage(o, model, tokenizer, rank, o.processes)
-    rates = {"autoencoder": (0.02, 3e-3), "amg": (0.02, 3e-3), "sft": (0.01, 2e-3)}[o.stage]
+    rates = (0.01, 2e-3) if o.stage == "sft" else (0.02, 3e-3)
     engine = Engine(
         stage,
         o.out,

@@ -18,6 +18,8 @@ from cooper_ros.model.modeling import CooperModel, sincos_table
 from cooper_ros.model.mot import GEN
 
 SHARP = 1.5  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
+COPY_SHARE = 0.5  # share of the key heads that start by looking at their own cell and nowhere else
+COPY_SHARE_LAST = 0.75  # the same in the last layer, which sees the most refined picture states
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -36,6 +38,68 @@ def training_config(
     return CooperConfig(vocab_size=vocab_size, special_tokens=special_tokens, **data)
 
 
+def slow_slots(head_dim: int) -> Tensor:
+    """Indices of a head's dimensions, slowest rotary pair first.
+
+    A map stands several positions behind the picture: fast pairs (i, i + head_dim / 2) have turned
+    by radians there, and what is to match over that distance belongs into the slow ones.
+    """
+    return torch.arange(head_dim).view(2, head_dim // 2).flip(1).T.flatten()
+
+
+def _grid_table(config: CooperConfig, rows: int, columns: int) -> Tensor:
+    side = config.max_patches_per_side
+    table = config.position_scale * sincos_table(
+        config.hidden_size, side, config.position_period, config.position_frequency
+    )
+    return table.view(side, side, -1)[:rows, :columns].reshape(rows * columns, -1).double()
+
+
+def cell_codes(config: CooperConfig, rows: int, columns: int) -> Tensor:
+    """Whitened position codes ``[rows * columns, rows + columns - 1]`` of a grid's cells.
+
+    In the position table neighbouring cells are nearly parallel; here different rows and columns
+    are orthogonal.
+    """
+    u, _, _ = torch.linalg.svd(_grid_table(config, rows, columns), full_matrices=False)
+    kept = min(rows + columns - 1, config.head_dim)
+    return (u[:, :kept] * (rows * columns / kept) ** 0.5).float()
+
+
+def cell_keys(config: CooperConfig, cells: int = 8) -> Tensor:
+    """Key rows ``[head_dim, D]`` that tell the cells of a ``cells`` x ``cells`` grid apart.
+
+    A Wiener filter on the few directions that the table of such a grid spans, for content of unit
+    variance around it.
+    """
+    grid = _grid_table(config, cells, cells)
+    _, size, directions = torch.linalg.svd(grid, full_matrices=False)
+    kept = min(2 * cells - 1, config.head_dim)
+    filtered = (size / (size**2 + len(grid)))[:kept, None] * directions[:kept]
+    rows = torch.zeros(config.head_dim, config.hidden_size)
+    rows[slow_slots(config.head_dim)[:kept]] = filtered.float()
+    return rows * (config.head_dim / rows.pow(2).sum()) ** 0.5  # the size of a random key matrix
+
+
+def _queries_like_keys(model: CooperModel, attention: Any) -> Tensor:
+    """The understanding expert's keys, once per query head that they serve."""
+    c = model.config
+    key = attention.k_proj.weight.view(c.num_key_value_heads, -1, c.hidden_size)
+    groups = c.num_attention_heads // c.num_key_value_heads
+    return key.repeat_interleave(groups, 0).reshape(-1, c.hidden_size)
+
+
+@torch.no_grad()
+def align_generation_queries(model: CooperModel) -> None:
+    """Let latent tokens look for their own cell with the understanding expert's present keys.
+
+    Needed again when that expert was trained alone: its keys have moved since the start.
+    """
+    for layer in model.language_model.model.layers:
+        a: Any = layer.self_attn
+        getattr(a, "q_proj" + GEN).weight.copy_(_queries_like_keys(model, a))
+
+
 @torch.no_grad()
 def initialise(model: CooperModel, seed: int = 0) -> None:
     """Initial weights of the trained parts.
@@ -44,7 +108,9 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
     latent tokens
     carry the same position tables, so a latent token attends to the vision token of its own cell
     from the
-    first step on. The generation expert's keys stay independent, or latents would only look at
+    first step on. Half of the heads start with keys of position alone (:func:`cell_keys`): they
+    copy the picture's state of the own cell, layer by layer. The generation expert's keys stay
+    independent, or latents would only look at
     themselves;
     its attention output starts at full size, because what a latent token attends to is all it
     knows.
@@ -67,14 +133,16 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
                 module.bias.zero_()
         elif isinstance(module, nn.Embedding):
             normal(module.weight, 0.3)
-    for layer in model.language_model.model.layers:
+    cells = cell_keys(model.config)
+    for index, layer in enumerate(model.language_model.model.layers):
         a: Any = layer.self_attn
-        groups = model.config.num_attention_heads // model.config.num_key_value_heads
         key = a.k_proj.weight.view(model.config.num_key_value_heads, -1, model.config.hidden_size)
-        query = key.repeat_interleave(groups, 0).reshape(-1, model.config.hidden_size)
+        share = COPY_SHARE_LAST if index == depth - 1 else COPY_SHARE
+        key[: int(share * len(key))] = cells
         for suffix in ("", GEN):
-            getattr(a, "q_proj" + suffix).weight.copy_(query)
             getattr(a, "q_norm" + suffix).weight.fill_(SHARP)
+        a.q_proj.weight.copy_(_queries_like_keys(model, a))
+    align_generation_queries(model)
     # What all tokens share must not outweigh where they are: then a query finds its own cell first.
     model.time_embedder.mlp[2].weight.mul_(0.1)  # type: ignore[operator]
     if model.ray_embed is not None:

@@ -16,6 +16,7 @@ from cooper_ros.model.vision import EfficientNetLite
 
 from .frames import FrameBatch, FrameStore, resize, sample_batch
 from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
+from .readout import ReadOut, vary
 
 Cache = tuple[Tensor, Tensor]
 
@@ -72,11 +73,15 @@ class FramePasses:
         m = self.model.embed(self.prompts.markers).expand(len(x), -1, -1).to(x.dtype)
         und = torch.cat([m[:, :1], x, m[:, 1:]], 1)
         cos, sin = self._rope(torch.zeros(und.shape[1]))
-        hidden, _, k, v = self.model.language_model.model(und, None, cos, sin, torch.zeros(1))
-        self.seen = (
-            None if hidden is None else hidden[:, 1:-1]
-        )  # vision states, for the auxiliary loss
+        decoder = self.model.language_model.model
+        # What enters the last layer is the last of the states that a latent can attend to.
+        hook = decoder.layers[-1].register_forward_pre_hook(self._note_seen)
+        _, _, k, v = decoder(und, None, cos, sin, torch.zeros(1))
+        hook.remove()
         return k, v
+
+    def _note_seen(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.seen = inputs[0][:, 1:-1]
 
     def draw(self, cache: Cache, rows: int, columns: int, x: Tensor, time: Tensor) -> Tensor:
         """Velocities ``[2B, N, c]`` (depth first) of noised latents ``x`` at times ``[2B]``."""
@@ -142,27 +147,22 @@ class MapStage:
         val: FrameStore,
         codecs: MapCodecs,
         sizes: list[tuple[float, int, int, int]],
-        decoded: float = 0.5,
+        decoded: float = 1.0,
+        latent: float = 0.3,
         noisy: float = 0.1,
-        auxiliary: bool = False,
+        auxiliary: bool = True,
     ) -> None:
         self.passes, self.model = passes, passes.model
         self.store, self.val, self.codecs, self.sizes = store, val, codecs, sizes
-        self.decoded, self.noisy = decoded, noisy
-        # Training only: a linear read-out of both maps from the understanding states of the
-        # picture's own
-        # cells. Without it the picture's features learn through four layers of attention of another
-        # expert, and slowly. It is not part of the model and is not saved with it.
-        self.auxiliary: nn.Module | None = None
-        if auxiliary:
-            self.model.aux_maps = nn.Linear(
-                self.model.config.hidden_size, 2 * self.model.config.latent_token_size
-            )
-            self.auxiliary = self.model.aux_maps
+        self.decoded, self.noisy, self.latent = decoded, noisy, latent
         self.weights = class_weights(store.class_frequency(len(codecs.colours)))
         # Walls and floors are most pixels and the easy part: objects count more in the depth loss
         # too.
         self.depth_weights = self.weights.clamp(0.5, 3.0)
+        self.read_out: ReadOut | None = None
+        if auxiliary:  # keeps the picture's states readable, see readout.py
+            self.read_out = ReadOut(self.model.config.hidden_size, codecs, self.weights)
+            self.model.aux_maps = self.read_out
 
     def refresh(self) -> None:
         """Take in new shards."""
@@ -198,13 +198,12 @@ class MapStage:
         implied = x - t[:, None, None] * velocity
         e_latent = (implied - data).abs().flatten(1).mean(1)
         half = len(b.rgb)
-        total = e_latent[:half].mean() + 0.6 * e_latent[half:].mean()
-        seen = self.passes.seen
-        if self.auxiliary is not None and seen is not None and seen.shape[1] == data.shape[1]:
-            guess = torch.cat(self.auxiliary(seen).float().chunk(2, -1))
-            e_aux = (guess - data).abs().flatten(1).mean(1)
-            total = total + e_aux[:half].mean() + 0.6 * e_aux[half:].mean()
-        figures = {
+        total = self.latent * (e_latent[:half].mean() + 0.6 * e_latent[half:].mean())
+        figures: dict[str, float] = {}
+        if self.read_out is not None and self.passes.seen is not None:
+            e_seen, figures = self.read_out.loss(self.passes.seen, rows, columns, log, classes)
+            total = total + e_seen
+        figures |= {
             "latent_depth": float(e_latent[:half].detach().mean()),
             "latent_class": float(e_latent[half:].detach().mean()),
         }
@@ -229,13 +228,7 @@ class MapStage:
     ) -> tuple[Tensor, dict[str, float]]:
         """One batch."""
         width, height, batch = self.size_at(progress)
-        # Other aspect ratios now and then: cameras are not all 4:3.
-        r = float(torch.rand((), generator=g))
-        if r < 0.08:
-            height = height * 3 // 4 // 16 * 16
-        elif r < 0.12:
-            width = width * 3 // 4 // 16 * 16
-        b = sample_batch(self.store, batch, g, width, height)
+        b = sample_batch(self.store, batch, g, *vary(width, height, g))
         with torch.autocast("cpu", torch.bfloat16):
             cache = self.passes.see(b)
             total, figures, _ = self.map_losses(b, cache, g)

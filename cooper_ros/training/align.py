@@ -1,0 +1,89 @@
+"""Between stage 1a and 1b: point the latent tokens of the last layer at their own picture cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cooper_ros.model.mot import GEN
+
+from .frames import FrameBatch
+from .setup import COPY_SHARE_LAST, cell_codes, slow_slots
+from .stage1 import FramePasses
+
+RIDGE = 1e-2  # relative to the mean square of the states
+
+
+def _regress(states: Tensor, codes: Tensor) -> Tensor:
+    """Rows ``[R, D]`` of the ridge regression of ``codes`` ``[n, R]`` on ``states`` ``[n, D]``."""
+    x, y = states.double(), codes.double()
+    gram = x.T @ x / len(x)
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
+    return torch.linalg.solve(gram, x.T @ y / len(x)).T.float()
+
+
+@torch.no_grad()
+def align_last_layer(passes: FramePasses, b: FrameBatch) -> float:
+    """Fit keys and generation queries of the last layer to position; returns the attention share.
+
+    The understanding expert was trained alone, and its states have drowned the position that keys
+    and queries were made for. A linear regression from the states of some frames to the code of
+    their cell finds it again. The last layer's keys are free to choose: nothing was trained behind
+    them yet. Value and output projections start as parts of one rotation and its inverse, so that
+    the states arrive whole.
+
+    Returns:
+        mean attention of a latent token to its own cell in the fitted heads.
+    """
+    model, config = passes.model, passes.model.config
+    layer: Any = model.language_model.model.layers[-1]
+    a = layer.self_attn
+    rows, columns = b.rgb.shape[-2] // passes.patch, b.rgb.shape[-1] // passes.patch
+    codes = cell_codes(config, rows, columns)
+    normed: dict[str, Tensor] = {}
+
+    def note(name: str) -> Any:
+        def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+            normed[name] = output.float()
+
+        return hook
+
+    cache = passes.see(b)
+    assert passes.seen is not None
+    seen = layer.input_layernorm(passes.seen.float())
+    handle = getattr(layer, "input_layernorm" + GEN).register_forward_hook(note("gen"))
+    passes.generate(cache, rows, columns)
+    handle.remove()
+    e, kept = config.head_dim, codes.shape[1]
+    slots = slow_slots(e)[:kept]
+    key = torch.zeros(e, config.hidden_size)
+    key[slots] = _regress(seen.flatten(0, 1), codes.repeat(len(seen), 1))
+    gen = normed["gen"]
+    query = torch.zeros(e, config.hidden_size)
+    query[slots] = _regress(gen.flatten(0, 1), codes.repeat(len(gen), 1))
+    groups = config.num_attention_heads // config.num_key_value_heads
+    fitted = int(COPY_SHARE_LAST * config.num_key_value_heads)
+    q = getattr(a, "q_proj" + GEN)
+    for head in range(fitted):
+        a.k_proj.weight[head * e : (head + 1) * e] = key
+        for g in range(groups):
+            at = (head * groups + g) * e
+            q.weight[at : at + e] = query
+            q.bias[at : at + e] = 0.0
+        a.k_proj.bias[head * e : (head + 1) * e] = 0.0
+    rotation = torch.linalg.qr(
+        torch.randn(
+            config.hidden_size, config.hidden_size, generator=torch.Generator().manual_seed(0)
+        )
+    )[0]
+    a.v_proj.weight.copy_(rotation[: len(a.v_proj.weight)])
+    out = getattr(a, "o_proj" + GEN)
+    if groups == 1 and out.weight.shape == rotation.shape:
+        out.weight.copy_(rotation.T)
+    k = nn.functional.normalize(seen.flatten(0, 1) @ key.T, dim=-1).view(*seen.shape[:2], e)
+    s = nn.functional.normalize(gen.flatten(0, 1) @ query.T, dim=-1).view(*gen.shape[:2], e)
+    gain = float(getattr(a, "q_norm" + GEN).weight.mean()) * e**0.5
+    share = torch.softmax(gain * s[: len(k)] @ k.mT, -1).diagonal(dim1=1, dim2=2)
+    return float(share.mean())
