@@ -25,6 +25,44 @@ def _regress(states: Tensor, codes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def align_task_heads(passes: FramePasses, b: FrameBatch, layers: int = 2) -> float:
+    """Point one head of the first layers at the prompt; returns its attention share there.
+
+    Both maps are drawn from the same start by the same expert: the prompt alone tells them apart,
+    and it is half a dozen tokens among a hundred. The head's query becomes a constant, the sum of
+    the directions of both prompts' keys.
+    """
+    model, config = passes.model, passes.model.config
+    rows, columns = b.rgb.shape[-2] // passes.patch, b.rgb.shape[-1] // passes.patch
+    groups = config.num_attention_heads // config.num_key_value_heads
+    e, head = config.head_dim, config.num_key_value_heads - 1
+    slow = slow_slots(e)[: e // 2]
+    cache = passes.see(b)
+    prompt = slice(1, len(passes.prompts.depth) - 1)  # the words between the text markers
+    frames, share = len(b.rgb), 0.0
+    for index in range(layers):
+        a: Any = model.language_model.model.layers[index].self_attn
+        keys: list[Tensor] = []
+        handle = a.register_forward_hook(lambda _, __, out, k=keys: k.append(out[2].float()))
+        passes.generate(cache, rows, columns)
+        handle.remove()
+        words = nn.functional.normalize(keys[0][[0, frames], head, prompt][..., slow], dim=-1)
+        q = getattr(a, "q_proj" + GEN)
+        for g in range(groups):
+            at = (head * groups + g) * e
+            q.weight[at : at + e] = 0.0
+            q.bias[at : at + e] = 0.0
+            q.bias[at + slow] = words.sum((0, 1))
+        query = nn.functional.normalize(words.sum((0, 1)), dim=0)
+        query = query * float(getattr(a, "q_norm" + GEN).weight.mean()) * e**0.5
+        own = keys[0][0, head][:, slow] @ query / e**0.5
+        past = cache[0][index, 0, head].float()[:, slow] @ query / e**0.5
+        weights = torch.softmax(torch.cat([own, past]), 0)
+        share += float(weights[prompt].sum()) / layers
+    return share
+
+
+@torch.no_grad()
 def align_last_layer(passes: FramePasses, b: FrameBatch) -> float:
     """Fit keys and generation queries of the last layer to position; returns the attention share.
 

@@ -19,7 +19,7 @@ from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.runtime.tokenizer import Tokenizer
 
-from .align import align_last_layer
+from .align import align_last_layer, align_task_heads
 from .engine import Budget, Engine
 from .frames import FrameStore, fit
 from .maps import MapCodecs
@@ -165,8 +165,8 @@ def build_stage(
         if maps.read_out is not None and o.start and maps.read_out.load(Path(o.start)):
             align_generation_queries(model)
             first = fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
-            share = align_last_layer(passes, first)
-            print(f"latents start with {share:.0%} of their attention on their own cell")
+            task, own = align_task_heads(passes, first), align_last_layer(passes, first)
+            print(f"latents start with attention {own:.2f} to their cell, {task:.2f} to the prompt")
         return maps
     if o.stage == "sft":
         from .questions import question_source
