@@ -102,7 +102,7 @@ def align_last_layer(passes: FramePasses, b: FrameBatch) -> float:
     query = torch.zeros(e, config.hidden_size)
     query[slots] = _regress(gen.flatten(0, 1), codes.repeat(len(gen), 1))
     groups = config.num_attention_heads // config.num_key_value_heads
-    fitted = int(COPY_SHARE_LAST * config.num_key_value_heads)
+    fitted = max(1, int(COPY_SHARE_LAST * config.num_key_value_heads))
     q = getattr(a, "q_proj" + GEN)
     for head in range(fitted):
         a.k_proj.weight[head * e : (head + 1) * e] = key

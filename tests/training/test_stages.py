@@ -50,11 +50,15 @@ def falls(out: Path, *names: str) -> None:
 
 
 def test_twenty_steps_lower_every_loss(shards, tiny_config, tmp_path):
-    ae, amg, sft = tmp_path / "ae", tmp_path / "amg", tmp_path / "sft"
+    ae, see, amg, sft = (tmp_path / name for name in ("ae", "see", "amg", "sft"))
     run.train(options("autoencoder", shards, ae, steps=20, config=str(tiny_config)))
-    falls(ae, "depth", "class", "colour")
-    run.train(options("amg", shards, amg, steps=20, start=str(ae / "model")))
+    falls(ae, "depth", "class", "colour", "bent")
+    run.train(options("see", shards, see, steps=20, start=str(ae / "model")))
+    falls(see, "seen_depth", "seen_class")
+    run.train(options("amg", shards, amg, steps=20, start=str(see / "model")))
     falls(amg, "latent_depth", "latent_class", "depth", "class")
+    # the read-out of `see` goes on, it does not start anew
+    assert losses(amg)[0]["seen_class"] < losses(see)[0]["seen_class"]
     run.train(options("sft", shards, sft, steps=20, start=str(amg / "model"), batch=4))
     falls(sft, "text")
     model = load_model(sft / "model")
