@@ -160,14 +160,30 @@ def resize(b: FrameBatch, width: int, height: int) -> FrameBatch:
     )
 
 
+def hue_turn(angle: Tensor) -> Tensor:
+    """Rotations ``[B, 3, 3]`` about the axis (1, 1, 1) by ``[B]`` rad (Rodrigues)."""
+    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    return cos * torch.eye(3) + sin * cross + (1 - cos) * torch.full((3, 3), 1 / 3)
+
+
 def jitter(rgb: Tensor, g: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation, colour cast and noise, per frame."""
+    """Brightness, contrast, gamma, hue, saturation, colour cast and noise, per frame.
+
+    Hue matters: rooms have a few hundred textures and paints, and a colour is learnt as the mark
+    of a class long before its shape.
+    """
     n = len(rgb)
 
     def u(lo: float, hi: float, c: int = 1) -> Tensor:
         return torch.rand(n, c, 1, 1, generator=g) * (hi - lo) + lo
 
-    x = rgb * u(0.75, 1.25) * u(0.93, 1.07, 3) + u(-0.15, 0.15)
+    gamma = torch.exp(u(-0.35, 0.35))
+    x = ((rgb + 1) / 2).clamp(1e-4, 1) ** gamma * 2 - 1
+    x = x * u(0.75, 1.25) * u(0.93, 1.07, 3) + u(-0.15, 0.15)
+    # A turn about the grey axis mixes the channels and keeps brightness (half of the frames).
+    angle = (torch.rand(n, generator=g) - 0.5) * 2.4 * (torch.rand(n, generator=g) < 0.5)
+    x = torch.einsum("nij,njhw->nihw", hue_turn(angle), x)
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * u(0.4, 1.4)
     return x + torch.randn(x.shape, generator=g) * 0.04 * u(0, 1)

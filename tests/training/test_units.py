@@ -112,3 +112,12 @@ def test_orthogonalise():
     g = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(0))
     s = torch.linalg.svdvals(orthogonalise(g))
     assert s.min() > 0.5 and s.max() < 1.4
+
+
+def test_hue_turn_keeps_grey_and_permutes_at_a_third():
+    """Grey stays grey; a third of a turn moves red to green."""
+    from cooper_ros.training.frames import hue_turn
+
+    m = hue_turn(torch.tensor([0.7, 2 * torch.pi / 3]))
+    assert torch.allclose(m @ torch.ones(3), torch.ones(2, 3), atol=1e-6)
+    assert torch.allclose(m[1] @ torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0]), atol=1e-6)
