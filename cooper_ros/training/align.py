@@ -13,6 +13,7 @@ from .frames import FrameBatch
 from .setup import COPY_SHARE_LAST, cell_codes, slow_slots
 from .stage1 import FramePasses
 
+SHARPER = 2.0  # gain of the generation queries over that at initialisation: states are noisier now
 RIDGE = 1e-2  # relative to the mean square of the states
 
 
@@ -48,6 +49,7 @@ def align_task_heads(passes: FramePasses, b: FrameBatch, layers: int = 2) -> flo
         handle.remove()
         words = nn.functional.normalize(keys[0][[0, frames], head, prompt][..., slow], dim=-1)
         q = getattr(a, "q_proj" + GEN)
+        getattr(a, "q_norm" + GEN).weight.mul_(SHARPER)
         for g in range(groups):
             at = (head * groups + g) * e
             q.weight[at : at + e] = 0.0
@@ -104,6 +106,7 @@ def align_last_layer(passes: FramePasses, b: FrameBatch) -> float:
     groups = config.num_attention_heads // config.num_key_value_heads
     fitted = max(1, int(COPY_SHARE_LAST * config.num_key_value_heads))
     q = getattr(a, "q_proj" + GEN)
+    getattr(a, "q_norm" + GEN).weight.mul_(SHARPER)
     for head in range(fitted):
         a.k_proj.weight[head * e : (head + 1) * e] = key
         for g in range(groups):
