@@ -85,7 +85,10 @@ class Question:
 class _Frame:
     """Who is who in one object table."""
 
-    def __init__(self, objects: NDArray[np.float32], free_space_m: float) -> None:
+    def __init__(
+        self, objects: NDArray[np.float32], free_space_m: float, none_share: float = NONE_SHARE
+    ) -> None:
+        self.none_share = none_share
         self.table = np.asarray(objects, np.float64).reshape(-1, len(COLUMNS))
         self.free_space_m = free_space_m
         self.labels = [CLASS_NAMES[int(row[_COLUMN["class_id"]])] for row in self.table]
@@ -143,7 +146,7 @@ def _absent_name(frame: _Frame, rng: np.random.Generator) -> str | None:
 def _single(value: Callable[[_Frame, int], float], least: float = 0.0) -> _Sampler:
     def sample(frame: _Frame, rng: np.random.Generator) -> _Draft | None:
         name = _absent_name(frame, rng)
-        if name and rng.random() < NONE_SHARE:
+        if name and rng.random() < frame.none_share:
             return _Draft((name,), (), math.nan, missing=(name,))
         rows = [row for row in frame.unique if value(frame, row) > least]
         if not rows:
@@ -162,7 +165,7 @@ def _pair(
     """Two different unique things; `balanced`: the value is 0 or 1, each half of the time."""
 
     def sample(frame: _Frame, rng: np.random.Generator) -> _Draft | None:
-        if len(frame.unique) >= 1 and frame.absent and rng.random() < NONE_SHARE:
+        if len(frame.unique) >= 1 and frame.absent and rng.random() < frame.none_share:
             row, name = _pick(rng, frame.unique), str(_absent_name(frame, rng))
             names = (frame.labels[row], name) if rng.random() < 0.5 else (name, frame.labels[row])
             return _Draft(names, (row,), math.nan, missing=(name,))
@@ -294,17 +297,19 @@ def sample_questions(
     rng: np.random.Generator,
     count: int,
     families: Sequence[str] | None = None,
+    none_share: float = NONE_SHARE,
 ) -> list[Question]:
     """Up to `count` different questions about one frame.
 
     `objects`: f32[M, 15], the rows of `truth.object_table` of this frame, nearest first;
-    `free_space`: metres; `families`: names from `core.query.FAMILIES`, all by default.
+    `free_space`: metres; `families`: names from `core.query.FAMILIES`, all by default;
+    `none_share`: share of the questions about something that is not in view.
     Fewer questions come back when the frame does not offer enough. Raises KeyError for an
     unknown family.
     """
     names = list(families) if families is not None else list(FAMILIES)
     weights = np.array([WEIGHTS[name] for name in names])
-    frame = _Frame(objects, free_space)
+    frame = _Frame(objects, free_space, none_share)
     questions: list[Question] = []
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for _ in range(count * 4):

@@ -160,9 +160,10 @@ def build_stage(
     sizes = parse_sizes(o.sizes, o.batch, model.config)
     if o.stage == "see":
         return SeeStage(passes, store, val, codecs, sizes)
-    maps = MapStage(passes, store, val, codecs, sizes, auxiliary=o.stage == "amg")
+    maps = MapStage(passes, store, val, codecs, sizes)
+    known = maps.read_out is not None and bool(o.start) and maps.read_out.load(Path(o.start))
     if o.stage == "amg":
-        if maps.read_out is not None and o.start and maps.read_out.load(Path(o.start)):
+        if known:
             align_generation_queries(model)
             first = fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
             task, own = align_task_heads(passes, first), align_last_layer(passes, first)

@@ -110,11 +110,11 @@ class SlotMaker:
 
 @dataclass
 class SlotBatch:
-    """Padded slots of a batch of frames, ``S`` slots per frame, row-major by frame.
+    """Padded slots of some frames.
 
-    ids ``[B*S, T]``, labels ``[B*S, T]``, weights ``[B*S, T]``, positions ``[B*S, T]``, sees
-    ``[B*S]`` (number
-    of prefix blocks visible).
+    ids ``[N, T]``, labels ``[N, T]``, weights ``[N, T]``, positions ``[N, T]``, sees ``[N]``
+    (number of prefix blocks visible), frames ``[N]`` (index of the slot's frame in its batch),
+    direct ``[N]`` (answered from the picture alone).
     """
 
     ids: Tensor
@@ -122,9 +122,11 @@ class SlotBatch:
     weights: Tensor
     positions: Tensor
     sees: Tensor
+    frames: Tensor
+    direct: Tensor
 
 
-def collate(slots: Sequence[Slot], pad: int) -> SlotBatch:
+def collate(slots: Sequence[Slot], pad: int, frames: Sequence[int]) -> SlotBatch:
     """Pad slots to one length. Each prefix block takes one rotary position."""
     length = max(len(s.ids) for s in slots)
     n = len(slots)
@@ -132,10 +134,21 @@ def collate(slots: Sequence[Slot], pad: int) -> SlotBatch:
     labels = torch.full((n, length), pad)
     weights = torch.zeros(n, length)
     sees = torch.tensor([SEES[s.kind] for s in slots])
+    direct = torch.tensor([s.kind == "direct" for s in slots])
     for i, s in enumerate(slots):
         k = len(s.ids)
         ids[i, :k] = torch.tensor(s.ids)
         labels[i, : k - 1] = ids[i, 1:k]
         weights[i, :k] = torch.tensor(s.weights)
     positions = sees[:, None] + torch.arange(length)[None]
-    return SlotBatch(ids, labels, weights, positions, sees)
+    return SlotBatch(ids, labels, weights, positions, sees, torch.tensor(frames), direct)
+
+
+def collate_by_length(
+    slots: Sequence[Slot], pad: int, per_frame: int, parts: int = 3
+) -> list[SlotBatch]:
+    """Slots (row-major by frame) in parts of like length: half of a single batch is padding."""
+    order = sorted(range(len(slots)), key=lambda i: len(slots[i].ids))
+    size = -(-len(order) // parts)
+    chunks = [order[i : i + size] for i in range(0, len(order), size)]
+    return [collate([slots[i] for i in c], pad, [i // per_frame for i in c]) for c in chunks]

@@ -16,7 +16,7 @@ from cooper_ros.model.mot import rope_tables
 from cooper_ros.model.packing import MASKED
 
 from .frames import FrameBatch, FrameStore, fit, flip, jitter
-from .slots import Slot, SlotBatch, SlotMaker, collate
+from .slots import Slot, SlotBatch, SlotMaker, collate_by_length
 from .stage1 import Cache, FramePasses, MapStage, grid_ids
 
 # Columns of a frame's object rows, see sim/shards.py
@@ -76,9 +76,8 @@ class AnswerPasses:
         return torch.cat([k, nk[:, :, :, order]], 3), torch.cat([v, nv[:, :, :, order]], 3)
 
     def read(self, cache: Cache, slots: SlotBatch, block: int) -> Tensor:
-        """Understanding states ``[B*S, T, D]`` of slots behind their frames' cache."""
+        """Understanding states ``[N, T, D]`` of slots behind their frames' cache."""
         k, v = cache
-        per_frame = len(slots.ids) // k.shape[1]
         past, length = k.shape[3], slots.ids.shape[1]
         visible = torch.arange(past)[None] < (slots.sees * block)[:, None]
         bias = torch.zeros(len(slots.ids), 1, length, past + length)
@@ -93,8 +92,8 @@ class AnswerPasses:
             cos,
             sin,
             bias,
-            k.repeat_interleave(per_frame, 1),
-            v.repeat_interleave(per_frame, 1),
+            k[:, slots.frames],
+            v[:, slots.frames],
         )
         assert hidden is not None
         return hidden
@@ -253,7 +252,7 @@ class AnswerStage:
             rows = transform_rows(self.store.frame_objects[frame], b.flipped, s, width)
             free = float(free_space[i]) * s
             slots += self.frame_slots(rows, free, b.intrinsics[i].tolist(), (width, height), rng)
-        batch = collate(slots, self.maker.eos)
+        parts = collate_by_length(slots, self.maker.eos, len(slots) // n)
         rows_n, columns = height // 16, width // 16
         figures: dict[str, float] = {}
         total = torch.zeros(())
@@ -269,21 +268,30 @@ class AnswerStage:
                     predicted = self.maps.passes.generate(cache, rows_n, columns)
             latents = self.context_latents(b, own, scale, g, predicted.float())
             full = self.passes.context(cache, rows_n, columns, latents)
-            hidden = self.passes.read(full, batch, rows_n * columns + 2)
-            trained = batch.weights > 0
-            logits = self.model.logits(hidden[trained]).float()
-        # Direct slots see a picture that contradicts a rescaled depth map: train them on true
-        # scale only.
-        direct = torch.tensor([s.kind == "direct" for s in slots]).view(n, -1)
-        drop = (direct & (scale != 1)[:, None]).flatten()
-        weight = torch.where(drop[:, None], 0.0, batch.weights)[trained]
-        ce = F.cross_entropy(logits, batch.labels[trained], reduction="none")
-        text = (ce * weight).sum() / weight.sum()
+            text = self.text_loss(full, parts, rows_n * columns + 2, scale)
         return text + total, {
             "samples": n,
             "text": float(text.detach()),
             **{"map_" + k: v for k, v in figures.items()},
         }
+
+    def text_loss(
+        self, cache: Cache, parts: Sequence[SlotBatch], block: int, scale: Tensor
+    ) -> Tensor:
+        """Mean cross-entropy of all trained tokens of the slots."""
+        total = weights = torch.zeros(())
+        for part in parts:
+            hidden = self.passes.read(cache, part, block)
+            # Direct slots see a picture that contradicts a rescaled depth map: train them on true
+            # scale only.
+            blind = part.direct & (scale[part.frames] != 1)
+            weight = torch.where(blind[:, None], 0.0, part.weights)
+            trained = weight > 0
+            logits = self.model.logits(hidden[trained]).float()
+            ce = F.cross_entropy(logits, part.labels[trained], reduction="none")
+            total = total + (ce * weight[trained]).sum()
+            weights = weights + weight[trained].sum()
+        return total / weights.clamp(min=1e-6)
 
     def evaluate(self) -> dict[str, float]:
         """Map metrics and, where a scorer was given, answers on the validation frames."""

@@ -117,7 +117,7 @@ def test_questions_equal_packed(passes, batch):
         Slot("depth", [0, 20, 1, 0, 24, 1], [1.0] * 6),
         Slot("segmentation", [0, 25, 1, 0, 26, 1], [1.0] * 6),
     ]
-    got = answers.read(cache, collate(one * FRAMES, 1), n + 2)
+    got = answers.read(cache, collate(one * FRAMES, 1, [i for i in range(FRAMES) for _ in one]), n + 2)
 
     layout = Layout()
     layout.picture("vision", n, 0, branch=0)
@@ -156,7 +156,7 @@ def test_decode_is_greedy_reading(passes, batch):
     for i, kind in enumerate(("answer", "direct")):
         ids = [*leads[i], *turns[i]]
         one = (cache[0][:, i : i + 1], cache[1][:, i : i + 1])
-        slots = collate([Slot(kind, ids, [1.0] * len(ids))], 1)
+        slots = collate([Slot(kind, ids, [1.0] * len(ids))], 1, [0])
         hidden = answers.read(one, slots, n + 2)
         predicted = passes.model.logits(hidden).argmax(-1)[0]
         assert predicted[len(leads[i]) - 1 : len(ids) - 1].tolist() == turns[i]

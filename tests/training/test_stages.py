@@ -53,6 +53,8 @@ def test_twenty_steps_lower_every_loss(shards, tiny_config, tmp_path):
     ae, see, amg, sft = (tmp_path / name for name in ("ae", "see", "amg", "sft"))
     run.train(options("autoencoder", shards, ae, steps=20, config=str(tiny_config)))
     falls(ae, "depth", "class", "colour", "bent")
+    # The losses of drawn maps say something only behind a decoder that can draw.
+    run.train(options("autoencoder", shards, ae, steps=80, config=str(tiny_config)))
     run.train(options("see", shards, see, steps=20, start=str(ae / "model")))
     falls(see, "seen_depth", "seen_class")
     run.train(options("amg", shards, amg, steps=20, start=str(see / "model")))

@@ -78,7 +78,7 @@ def test_slots_train_the_turn_only():
     assert sorted(set(slot.weights)) == [0.0, 0.3, 0.4, 1.0]
     low = [w for w in slot.weights if w == 0.3]
     assert len(low) == 4  # d, x, y and the answer have one noise-like digit each
-    batch = collate([slot, maker.request("depth", "how far is the mug ?")], ids.text_end)
+    batch = collate([slot, maker.request("depth", "how far is the mug ?")], ids.text_end, [0, 0])
     assert batch.positions[0, 0] == 3 and batch.positions[1, 0] == 1
     assert (batch.labels[0, :-1] == batch.ids[0, 1:]).all()
 
