@@ -159,7 +159,7 @@ def publish(perception: Perception) -> None:
 
 def perceive(message: Any, info: CameraInfo | None) -> str:
     """The node's way of one image, from message to messages."""
-    perceiver = Perceiver(toy_pipeline(), lambda _: (info, "" if info else "none came"), publish)
+    perceiver = Perceiver(toy_pipeline(), lambda *_: (info, "" if info else "none came"), publish)
     perception = perceiver(Snapshot(message), CancelToken())
     frame = perception.frame
     assert frame.rgb.dtype == np.uint8 and frame.rgb.ndim == 3
