@@ -59,6 +59,10 @@ class ScaleError(CooperError, ValueError):
     """Anchors or a calibration from which no metric scale can be found."""
 
 
+class FrameError(CooperError):
+    """Two coordinate frames that cannot be related at the time asked for."""
+
+
 class GenerationCancelled(CooperError):
     """Generation was stopped on request between two tokens or two denoising steps."""
 

@@ -142,3 +142,17 @@ class ScaleState:
         if not usable:
             raise ScaleError(problem)
         return cls(space, np.array([b, a]), covariance, noise, quantile)
+
+
+def calibration_of(text: str) -> ScaleState | None:
+    """The state that a calibration text holds, None if it is empty. Raises ScaleError."""
+    return ScaleState.from_text(text) if text.strip() else None
+
+
+def calibration_problem(text: str) -> str:
+    """Why a calibration text cannot be taken, for people; "" if it can."""
+    try:
+        calibration_of(text)
+    except ScaleError as error:
+        return str(error)
+    return ""

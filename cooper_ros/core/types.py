@@ -8,6 +8,7 @@ pixel coordinates are pixel centres (column 0 has u = 0); positions are in the c
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -124,6 +125,19 @@ class ScaleReport:
         """(low, high) [m]: the 90 % interval of a length seen at `depth_m` (default: its own)."""
         width = self.half_width(depth_m if depth_m == depth_m else length_m)
         return length_m * math.exp(-width), length_m * math.exp(width)
+
+    def length_bounds(self, length_m: float, distances_m: Sequence[float]) -> tuple[float, float]:
+        """(low, high) [m] of a length on or between objects at these distances [m].
+
+        On one object (its size, its distance) an error of depth stretches the length as it does the
+        distance. Between two, each may be off by its own interval along its line of sight: the
+        length changes by the root of the squares of both, and never below 0.
+        """
+        if len(distances_m) != 2:
+            return self.bounds(length_m, distances_m[0] if distances_m else NAN)
+        off = [d * math.expm1(self.half_width(d)) for d in distances_m]
+        together = math.hypot(*off)
+        return max(length_m - together, 0.0), length_m + together
 
     @property
     def error_90(self) -> float:
@@ -246,7 +260,9 @@ class SpatialAnswer:
     COUNT, 0 or 1 for BOOLEAN, the index of the chosen object in the question for CHOICE, NaN
     otherwise. `measured` is the same quantity computed from the maps of the same frame, NaN if
     that was not possible; it never feeds into `value`. `agree` is False when either is NaN.
-    `low` and `high` bound `value` at the interval level of the model card, NaN if uncalibrated.
+    `low` and `high` bound `value` at the interval level of the model card, NaN if uncalibrated;
+    `measured_low` and `measured_high` bound `measured` (90 %), NaN if unknown. `gravity_known`:
+    heights go along gravity, not along the image axes.
     `camera` names the camera where there are several.
     """
 
@@ -270,6 +286,9 @@ class SpatialAnswer:
     message: str = ""
     seconds: float = NAN
     camera: str = ""
+    measured_low: float = NAN
+    measured_high: float = NAN
+    gravity_known: bool = False
 
     @property
     def choice_index(self) -> int:

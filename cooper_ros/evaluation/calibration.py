@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.query import FAMILIES
+from cooper_ros.core.query import DISTANCE, FAMILIES
 from cooper_ros.evaluation.answers import DISTANCE_BINS_M, Scored
-from cooper_ros.runtime.calibration import Calibration, Rows
+from cooper_ros.runtime.calibration import MEASURED, Calibration, Rows
 
 LEVEL = 0.90
 MIN_COUNT = 40  # families with fewer answers get no intervals
@@ -46,6 +46,7 @@ def usable(records: Iterable[Scored]) -> list[Scored]:
 
 def fit(records: Iterable[Scored], level: float = LEVEL) -> Calibration:
     """The calibration of answers with known truth; families with too few answers get none."""
+    records = list(records)
     found: dict[str, list[Scored]] = defaultdict(list)
     for record in usable(records):
         found[record.family].append(record)
@@ -54,6 +55,13 @@ def fit(records: Iterable[Scored], level: float = LEVEL) -> Calibration:
         for family, group in sorted(found.items())
         if len(group) >= MIN_COUNT
     }
+    measured = [
+        (r.truth, r.measured)
+        for r in records
+        if r.family == DISTANCE and r.answerable and r.truth > 0.0 and r.measured > 0.0
+    ]
+    if len(measured) >= MIN_COUNT:
+        families[MEASURED] = _rows(measured, level)
     return Calibration(level, families)
 
 

@@ -110,24 +110,42 @@ def to_label_info(
     )
 
 
+def _rescaled(nominal_m: float, depth: types.DepthMap) -> float:
+    """A depth of the model's code in published metres, NaN where depth is not metric."""
+    if not depth.metric:
+        return math.nan
+    report = depth.scale
+    if report is None or math.isnan(report.scale):
+        return float(nominal_m)
+    return float(report.scale * nominal_m**report.exponent + report.shift_m)
+
+
 def to_depth_info(
     depth: types.DepthMap, min_range_m: float, max_range_m: float, seconds: float
 ) -> interfaces.DepthInfo:
     """DepthInfo.msg of a depth map; the range is that of the model's depth code [m]."""
     metric = bool(depth.metric)
+    report = depth.scale or types.ScaleReport()
     has_confidence = bool(depth.confidence.size) and math.isfinite(float(depth.confidence.flat[0]))
     return interfaces.DepthInfo(
         header=to_header(depth.stamp_ns, depth.frame_id),
         metric=metric,
         scale_source=int(depth.scale_source),
-        scale=1.0 if metric else math.nan,
-        shift=0.0 if metric else math.nan,
-        fit_rmse=math.nan,
-        anchor_count=0,
-        min_range=float(min_range_m) if metric else math.nan,
-        max_range=float(max_range_m) if metric else math.nan,
+        scale=report.scale,
+        shift=report.shift_m,
+        fit_rmse=report.rmse_m,
+        anchor_count=report.anchor_count,
+        min_range=_rescaled(min_range_m, depth),
+        max_range=_rescaled(max_range_m, depth),
         confidence_method="channel_spread" if has_confidence else "none",
         inference_time=to_duration(seconds),
+        exponent=report.exponent,
+        scale_method=report.method,
+        anchor_sources=list(report.anchor_sources),
+        inlier_share=report.inlier_share,
+        error_90=report.error_90,
+        scale_age=to_duration(report.age_s),
+        message=report.message,
     )
 
 
@@ -190,6 +208,9 @@ def to_answer(
         model_id=answer.model_id,
         message=answer.message,
         camera=answer.camera,
+        measured_low=float(answer.measured_low),
+        measured_high=float(answer.measured_high),
+        gravity_known=bool(answer.gravity_known),
     )
 
 
@@ -245,4 +266,7 @@ def from_answer(message: interfaces.SpatialAnswer) -> types.SpatialAnswer:
         message=message.message,
         seconds=duration_to_seconds(message.inference_time),
         camera=message.camera,
+        measured_low=float(message.measured_low),
+        measured_high=float(message.measured_high),
+        gravity_known=bool(message.gravity_known),
     )

@@ -30,6 +30,8 @@ from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
 from cooper_ros.ros.reason_server import ReasonServer
 from cooper_ros.ros.refusals import message_of
+from cooper_ros.ros.scale_inputs import ScaleSet
+from cooper_ros.ros.scaling import Scaling
 from cooper_ros.ros.self_test import check_pipeline
 from cooper_ros.ros.services import Services
 from cooper_ros.ros.worker import InferenceWorker, Snapshot
@@ -57,6 +59,7 @@ class CooperNode(LifecycleNode):
         self.worker: InferenceWorker | None = None
         self.outputs: OutputSet | None = None
         self.cameras: CameraSet | None = None
+        self.scale: ScaleSet | None = None
         self._enabled = True
         self._monitor = Monitor(self)
         intake = Intake(self)
@@ -179,6 +182,7 @@ class CooperNode(LifecycleNode):
             self._on_frame,
             self._on_calibration,
         )
+        self.scale = ScaleSet(self, self.outputs.cameras)
         self.outputs.publish_labels(self.get_clock().now().nanoseconds)
         if self._enabled:
             self._start_worker()
@@ -189,9 +193,7 @@ class CooperNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the inference thread and let go of the camera."""
         self._stop_worker()
-        if self.cameras is not None:
-            self.cameras.close()
-            self.cameras = None
+        self._close_inputs()
         self._monitor.forget()
         return super().on_deactivate(state)
 
@@ -214,9 +216,7 @@ class CooperNode(LifecycleNode):
     def close(self, timeout_s: float) -> bool:
         """Stop everything; False if the inference thread did not end in time."""
         ended = self._stop_worker(timeout_s)
-        if self.cameras is not None:
-            self.cameras.close()
-            self.cameras = None
+        self._close_inputs()
         self._release()
         return ended
 
@@ -224,6 +224,13 @@ class CooperNode(LifecycleNode):
         """Let go of the ROS graph."""
         self._reason.destroy()  # rclpy forgets actions when it destroys a node
         super().destroy_node()
+
+    def _close_inputs(self) -> None:
+        if self.cameras is not None:
+            self.cameras.close()
+        if self.scale is not None:
+            self.scale.close()
+        self.cameras = self.scale = None
 
     def _release(self) -> None:
         if self.outputs is not None:
@@ -242,7 +249,7 @@ class CooperNode(LifecycleNode):
             outputs.publish(perception)
             self._monitor.saw(perception)
 
-        perceiver = Perceiver(self.pipeline, self.cameras.find_info, publish)
+        perceiver = Perceiver(self.pipeline, self.cameras.find_info, publish, self._scaling_of)
 
         def wanted(camera: str) -> bool:
             return not self.parameter("lazy") or outputs.observed(camera)
@@ -253,6 +260,9 @@ class CooperNode(LifecycleNode):
         self._apply_parameters()
         self.worker.start()
 
+    def _scaling_of(self, camera: str) -> Scaling | None:
+        return self.scale[camera].scaling if self.scale is not None else None
+
     def _stop_worker(self, timeout_s: float = STOP_S) -> bool:
         worker, self.worker = self.worker, None
         return worker.stop(timeout_s) if worker is not None else True
@@ -261,6 +271,8 @@ class CooperNode(LifecycleNode):
         if self.worker is not None:
             for name in WORKER_PARAMETERS:
                 setattr(self.worker, name, self.parameter(name))
+        if self.scale is not None:
+            self.scale.apply_parameters()
 
     def _on_frame(self, snapshot: Snapshot) -> None:
         if self.worker is not None:
@@ -275,6 +287,8 @@ class CooperNode(LifecycleNode):
 
     def _housekeeping(self) -> None:
         self._calls.expire()
+        if self.scale is not None:
+            self.scale.poll()
         self._monitor.tick()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from cooper_ros.core.scale_state import calibration_problem
 from cooper_ros.ros.camera_names import problem_with_cameras
 
 PARAMETERS_BEGIN = "<!-- parameters:begin -->"
@@ -196,6 +197,77 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "`~/points` holds every n-th row and column of the depth image.",
         minimum=1,
         maximum=64,
+    ),
+    # Metric scale, see docs/metric-scale.md.
+    ParameterSpec(
+        "range_max_age_s",
+        0.15,
+        "Range points or external depth farther from the image in time [s] are not used.",
+        minimum=0.0,
+        maximum=60.0,
+    ),
+    ParameterSpec(
+        "range_sigma",
+        0.02,
+        "Error of a range point or of external depth, one standard deviation as share of the "
+        "distance.",
+        minimum=0.0001,
+        maximum=1.0,
+    ),
+    ParameterSpec(
+        "camera_height_m",
+        0.0,
+        "Height of the camera above the floor [m], for metric scale and heights; 0 = unknown.",
+        minimum=0.0,
+        maximum=100.0,
+    ),
+    ParameterSpec(
+        "camera_pitch_deg",
+        0.0,
+        "How far the camera looks down [deg], used with camera_height_m.",
+        minimum=-90.0,
+        maximum=90.0,
+    ),
+    ParameterSpec(
+        "camera_roll_deg",
+        0.0,
+        "How far the camera is turned clockwise about its viewing direction [deg], used with "
+        "camera_height_m.",
+        minimum=-180.0,
+        maximum=180.0,
+    ),
+    ParameterSpec(
+        "ground_frame",
+        "",
+        "TF frame whose z = 0 plane is the floor (base_footprint), instead of height, pitch and "
+        "roll; empty = not used.",
+    ),
+    ParameterSpec(
+        "depth_source",
+        "model",
+        "`model`, or `external`: depth of `external_depth` stands in for the model's, which fills "
+        "its holes.",
+        choices=("model", "external"),
+    ),
+    ParameterSpec(
+        "scale_memory_s",
+        2.0,
+        "How long a scale fitted to anchors is used when none arrive [s]; 0 = not at all.",
+        minimum=0.0,
+        maximum=3600.0,
+    ),
+    ParameterSpec(
+        "scale_calibration",
+        "",
+        "Calibrated scale, as `~/calibrate_scale` returns it; empty = none.",
+        check=calibration_problem,
+    ),
+    ParameterSpec(
+        "use_tf",
+        True,
+        "Listen to TF, where tf2 is installed: for range points in other frames, ground_frame and "
+        "target_frame.",
+        ACTIVATE,
     ),
 )
 

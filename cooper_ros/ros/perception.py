@@ -14,10 +14,15 @@ from cooper_ros.core.errors import IntrinsicsError
 from cooper_ros.core.types import DepthMap, Frame, Segmentation
 from cooper_ros.ros.conversion import camera_info_to_intrinsics, compressed_to_rgb, image_to_rgb
 from cooper_ros.ros.messages import time_to_ns
+from cooper_ros.ros.scaling import Scaling
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.ros.worker import Early
 from cooper_ros.runtime.cancel import CancelToken
 
+NO_SCALE = (
+    "this model's depth is relative and nothing gives it a scale: publish range points, set "
+    "camera_height_m or ground_frame, or call ~/calibrate_scale"
+)
 FindInfo = Callable[[str], "tuple[CameraInfo | None, str]"]
 """Frame id -> (newest camera_info, why there is none)."""
 
@@ -71,11 +76,14 @@ class Perceiver:
         pipeline: Any,
         find_info: Callable[[str, str], tuple[CameraInfo | None, str]],
         publish: Callable[[Perception], None],
+        find_scaling: Callable[[str], Scaling | None] = lambda camera: None,
     ) -> None:
-        """`find_info(camera, frame_id)`: see `FindInfo`."""
+        """`find_info(camera, frame_id)`: see `FindInfo`; `find_scaling(camera)`: what gives its
+        depth a metric scale, None for the model's own."""
         self._pipeline = pipeline
         self._find_info = find_info
         self._publish = publish
+        self._find_scaling = find_scaling
 
     def __call__(
         self, snapshot: Snapshot, cancel: CancelToken, early: Early | None = None
@@ -88,6 +96,9 @@ class Perceiver:
         cancel.check()
         if early is not None:
             early(frame, context, problem)
+        scaling = self._find_scaling(snapshot.camera) if snapshot.from_camera else None
+        if scaling is not None:
+            scaling.apply(context, snapshot, cancel)
         segmentation = None
         if self._pipeline.spec.segmentation is not None:
             depth, segmentation = context.perceive(cancel)
@@ -99,12 +110,20 @@ class Perceiver:
             context,
             depth,
             segmentation,
-            problem,
+            problem or _scale_problem(depth),
             time.monotonic() - started,
         )
         if snapshot.from_camera:
             self._publish(perception)
         return perception
+
+
+def _scale_problem(depth: DepthMap) -> str:
+    """Why depth is relative although the camera is calibrated, "" if it is metric."""
+    if depth.metric:
+        return ""
+    report = depth.scale
+    return report.message if report is not None and report.message else NO_SCALE
 
 
 def explain(answer: Any, perception: Perception) -> Any:

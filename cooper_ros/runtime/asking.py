@@ -13,7 +13,6 @@ from cooper_ros.core.query import REACHABLE, Query
 from cooper_ros.core.types import (
     NAN,
     ReasoningStep,
-    ScaleSource,
     SpatialAnswer,
     Status,
     StepType,
@@ -41,6 +40,10 @@ if TYPE_CHECKING:
 NO_INTRINSICS = (
     "metres were asked for, but the frame has no valid camera intrinsics: "
     "give a calibrated camera_info, or --intrinsics"
+)
+RELATIVE_ONLY = (
+    "metres were asked for, but this model's depth is relative: give it a metric scale (range "
+    "points, the camera's height above the floor, or ~/calibrate_scale)"
 )
 
 
@@ -163,8 +166,9 @@ def _events(
     decoding: Decoding | None,
 ) -> Iterator[Event]:
     started = time.monotonic()
-    if query is not None and _needs_metres(query) and not _metric(context):
-        answer = failed_answer(question, Status.NOT_METRIC, NO_INTRINSICS, query)
+    if query is not None and _needs_metres(query) and not context.has_metres:
+        why = NO_INTRINSICS if context.store.intrinsics is None else RELATIVE_ONLY
+        answer = failed_answer(question, Status.NOT_METRIC, why, query)
         yield _stamped(context, answer, NAN, time.monotonic() - started)
         return
     direct = mode == "direct"
@@ -175,6 +179,8 @@ def _events(
     measurement: Measurement | None = None
     try:
         ready = MAP_ORDER if mode == "maps" else ()
+        if not direct:
+            context.show_depth()
         context.make_maps(ready, cancel)
         loop = InterleavedLoop(script, text, direct=direct, ready_maps=ready)
         run = _Run(context, loop, cancel, decoding, started=started)
@@ -182,7 +188,8 @@ def _events(
         result = loop.stop()  # it has ended: this gives the result
         yield Unmeasured(_finished(run, question, query, result, None))
         if query is not None and context.spec.segmentation is not None:
-            measurement = measure_maps(query, context.segmentation(cancel), context.depth(cancel))
+            segmentation, depth = context.segmentation(cancel), context.depth(cancel)
+            measurement = measure_maps(query, segmentation, depth, gravity=context.gravity)
     except GenerationCancelled:
         result = _cancelled(run)
     if run is None:
@@ -203,6 +210,8 @@ def _finished(
     answer = build_answer(question, query, result, measurement)
     if not run.loop.direct:  # intervals were calibrated with maps in the context
         answer = _bounded(run.context.calibration, query, answer)
+    if measurement is not None:
+        answer = _measured_bounds(run.context, query, answer, measurement)
     confidence = run.confidence if answer.text else NAN
     return _stamped(run.context, answer, confidence, time.monotonic() - run.started)
 
@@ -224,11 +233,6 @@ def _needs_metres(query: Query) -> bool:
     return query.unit == "m" or query.family == REACHABLE
 
 
-def _metric(context: FrameContext) -> bool:
-    """Whether lengths can be asked for: a model in metres needs the camera's intrinsics."""
-    return context.store.intrinsics is not None or not context.spec.depth.metric
-
-
 def _bounded(
     calibration: Calibration | None, query: Query | None, answer: SpatialAnswer
 ) -> SpatialAnswer:
@@ -240,14 +244,26 @@ def _bounded(
     return replace(answer, low=low, high=high)
 
 
+def _measured_bounds(
+    context: FrameContext, query: Query | None, answer: SpatialAnswer, measurement: Measurement
+) -> SpatialAnswer:
+    """The answer with the interval of the measured length, from the depth map's own scale."""
+    report = context.depth().scale
+    answer = replace(answer, gravity_known=context.gravity is not None)
+    if query is None or query.unit != "m" or report is None:
+        return answer
+    distances = [item.distance_m for item in measurement.objects]
+    low, high = report.length_bounds(answer.measured, distances)
+    return replace(answer, measured_low=low, measured_high=high)
+
+
 def _stamped(
     context: FrameContext, answer: SpatialAnswer, confidence: float, seconds: float
 ) -> SpatialAnswer:
-    metric = context.spec.depth.metric and context.store.intrinsics is not None
     return replace(
         answer,
         confidence=confidence,
-        scale_source=ScaleSource.MODEL_PRIOR if metric else ScaleSource.UNKNOWN,
+        scale_source=context.scale_source,
         stamp_ns=context.frame.stamp_ns,
         frame_id=context.frame.frame_id,
         model_id=context.model_id,

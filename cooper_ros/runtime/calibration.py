@@ -21,6 +21,9 @@ from cooper_ros.runtime.confidence import DepthConfidence
 
 Rows = tuple[tuple[float, float, float], ...]
 
+MEASURED = "measured"
+"""Name of the rows of distances measured on the maps, beside the question families."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -47,6 +50,14 @@ class Calibration:
         lower = math.exp(float(np.interp(x, decoded, low)) + below)
         upper = math.exp(float(np.interp(x, decoded, high)) + above)
         return min(lower, value_m), max(upper, value_m)
+
+    def measured_half_widths(self) -> tuple[tuple[float, float], ...]:
+        """Rows (distance [m], half width of the log) of distances measured on the maps, for
+        `ScaleReport`; empty where they were not calibrated."""
+        return tuple(
+            (value, max(math.log(max(high, value) / value), math.log(value / min(low, value))))
+            for value, low, high in self.families.get(MEASURED, ())
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest's section."""

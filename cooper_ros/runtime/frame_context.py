@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.images import resize_depth, resize_labels
-from cooper_ros.core.types import DepthMap, Frame, Segmentation, SpatialAnswer
+from cooper_ros.core.types import (
+    DepthMap,
+    Frame,
+    ScaleReport,
+    ScaleSource,
+    Segmentation,
+    SpatialAnswer,
+)
 from cooper_ros.reasoning.loop import ContextSpec, ImageSegment, MapSegment, TextSegment
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION, MapKind
 from cooper_ros.runtime.asking import ask
@@ -51,6 +59,9 @@ class FrameContext:
         self._maps: dict[MapKind, GeneratedMap] = {}
         self._depth: DepthMap | None = None
         self._segmentation: Segmentation | None = None
+        self._put_depth = self._depth_shown = False
+        self.gravity: NDArray[np.float64] | None = None
+        """Direction of gravity, camera optical frame, where it is known: heights go along it."""
         if not engine.spec.prompts.system:
             # Where nothing stands before the image, it is read now, once for all that follows.
             self.store.context(IMAGE_ONLY)
@@ -69,8 +80,64 @@ class FrameContext:
         """
         if self._depth is None:
             picture = self.map(DEPTH, cancel).picture
-            self._depth = depth_map(self.spec, self.frame, picture, self._confidence(picture))
+            confidence = self._confidence(picture)
+            self._depth = depth_map(self.spec, self.frame, picture, confidence, self.calibration)
         return self._depth
+
+    def nominal_depth(self, cancel: CancelToken | None = None) -> Float:
+        """Depth f32 [H, W] that the model's code names [m], at the frame's resolution.
+
+        In metres only for a model trained in metres; `core.scale` makes metres of it for others.
+        """
+        known = self._depth
+        if known is not None and known.metric and not self._put_depth:
+            return known.depth  # decoded already
+        codec = self.spec.depth.codec()
+        metres = codec.decode(self.map(DEPTH, cancel).picture)
+        return resize_depth(metres, self.frame.width, self.frame.height)
+
+    def labels(self, cancel: CancelToken | None = None) -> NDArray[np.uint8] | None:
+        """Class ids uint8 [h, w] at the model's resolution, None for a model without classes."""
+        settings = self.spec.segmentation
+        if settings is None:
+            return None
+        return settings.codec().decode(self.map(SEGMENTATION, cancel).picture)[0]
+
+    def put_depth(self, depth: DepthMap) -> None:
+        """Use this depth of the same frame from now on: in results, and (a model that takes its
+        maps before the question) in the context of questions, so that answers follow it too.
+        """
+        self._depth, self._segmentation = depth, None
+        self._put_depth, self._depth_shown = depth.metric, False
+
+    def note_scale(self, report: ScaleReport) -> None:
+        """Say more about the scale of the depth that is there."""
+        self._depth = replace(self.depth(), scale=report)
+
+    def show_depth(self) -> None:
+        """Put the depth given to `put_depth` into the context of questions; called by `ask`."""
+        if not self._put_depth or self._depth_shown or self.spec.map_placement != "prefix":
+            return
+        assert self._depth is not None
+        depth, segmentation = self._depth, self._segmentation
+        self.use_depth(depth.depth)
+        self._depth, self._segmentation = depth, segmentation
+        self._put_depth = self._depth_shown = True
+
+    @property
+    def has_metres(self) -> bool:
+        """Whether lengths can be given: depth was put in metres, or the model's code is in metres
+        and the camera's intrinsics are known."""
+        if self._put_depth:
+            return True
+        return self.store.intrinsics is not None and self.spec.depth.metric
+
+    @property
+    def scale_source(self) -> ScaleSource:
+        """Where the metres of this frame come from."""
+        if self._put_depth and self._depth is not None:
+            return self._depth.scale_source
+        return ScaleSource.MODEL_PRIOR if self.has_metres else ScaleSource.UNKNOWN
 
     def segmentation(self, cancel: CancelToken | None = None) -> Segmentation:
         """Classes and segments at the frame's resolution, stamped as the frame; cached.
@@ -125,7 +192,7 @@ class FrameContext:
         self.store.set_map(MapSegment(made.kind), made)
         self._segmentation = None
         if made.kind == DEPTH:
-            self._depth = None
+            self._depth, self._put_depth = None, False
 
     def use_depth(self, depth_m: Float) -> None:
         """Put another depth [m], f32 [H, W] of any size, in place of the generated one.

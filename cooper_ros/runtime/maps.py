@@ -9,8 +9,16 @@ import numpy as np
 from cooper_ros.core.errors import CooperError
 from cooper_ros.core.images import resize_depth, resize_score
 from cooper_ros.core.segments import build_segmentation, resize_segmentation
-from cooper_ros.core.types import DepthMap, Frame, Intrinsics, ScaleSource, Segmentation
+from cooper_ros.core.types import (
+    DepthMap,
+    Frame,
+    Intrinsics,
+    ScaleReport,
+    ScaleSource,
+    Segmentation,
+)
 from cooper_ros.runtime.backend import Float
+from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.pictures import unit_range
 from cooper_ros.runtime.spec import ModelSpec
 
@@ -22,7 +30,11 @@ def usable_intrinsics(frame: Frame) -> Intrinsics | None:
 
 
 def depth_map(
-    spec: ModelSpec, frame: Frame, picture: Float, confidence: Float | None = None
+    spec: ModelSpec,
+    frame: Frame,
+    picture: Float,
+    confidence: Float | None = None,
+    calibration: Calibration | None = None,
 ) -> DepthMap:
     """DepthMap of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
 
@@ -38,6 +50,12 @@ def depth_map(
     metres: Float = np.full((height, width), np.nan, dtype=np.float32)
     if metric:
         metres = resize_depth(codec.decode(picture), width, height)
+    report = None
+    if metric:
+        rows = calibration.measured_half_widths() if calibration else ()
+        report = ScaleReport(
+            ScaleSource.MODEL_PRIOR, "model", 1.0, 1.0, 0.0, half_widths=rows
+        )
     if confidence is None:
         unit = unit_range(picture)
         confidence = np.float32(1.0) - (unit.max(axis=0) - unit.min(axis=0))
@@ -50,6 +68,7 @@ def depth_map(
         intrinsics,
         frame.stamp_ns,
         frame.frame_id,
+        report,
     )
 
 

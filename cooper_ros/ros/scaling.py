@@ -1,0 +1,228 @@
+"""The metric scale of one camera's depth: anchors of a frame in, depth with provenance out.
+
+Order of trust: anchors of this very frame (range points, registered depth, floor plane), the fit of
+a moment ago, a calibration, the model's own training. An external depth image, where asked for,
+stands in for the model's depth altogether.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from cooper_ros.core.anchors import anchors_from_depth
+from cooper_ros.core.errors import CooperError, ScaleError
+from cooper_ros.core.images import resize_depth
+from cooper_ros.core.scale import LINEAR, LOG, MetricScaler, ScaleFit, ScaleState
+from cooper_ros.core.types import DepthMap, Frame, Intrinsics, ScaleReport, ScaleSource
+from cooper_ros.ros.evidence import SENSOR_BIAS, Evidence, EvidenceSources
+from cooper_ros.ros.worker import Snapshot
+
+HISTORY = 30
+"""Fits kept for ~/calibrate_scale."""
+
+
+class Scaling:
+    """Keeps what is known of one camera's scale from frame to frame (inference thread only).
+
+    `warn(text)` hears of every problem that was not there on the frame before.
+    """
+
+    def __init__(self, sources: EvidenceSources, warn: Callable[[str], None]) -> None:
+        self._sources = sources
+        self._warn = warn
+        self._warned = ""
+        self._last: tuple[ScaleState, int, float] | None = None
+        self._history: deque[ScaleState] = deque(maxlen=HISTORY)
+        self.calibration: ScaleState | None = None
+
+    def apply(self, context: Any, snapshot: Snapshot, cancel: Any = None) -> None:
+        """Give the frame of `context` its metric depth and gravity, as far as they can be known."""
+        frame: Frame = context.frame
+        intrinsics = frame.intrinsics
+        if intrinsics is None or not intrinsics.is_valid:
+            return
+        found = Evidence()
+        height_m, context.gravity = self._sources.ground(frame, found)
+        if self._sources.settings.depth_source == "external":
+            if self._put_external(context, intrinsics, snapshot, cancel, found):
+                self._report_problems(found)
+                return
+        self._sources.add_ranges(frame, intrinsics, snapshot, found)
+        self._sources.add_floor(context, intrinsics, height_m, cancel, found)
+        prior, age = self._prior(context, frame, snapshot)
+        self._fit(context, intrinsics, prior, age, found, snapshot, cancel)
+        self._report_problems(found)
+
+    # -- fitting ---------------------------------------------------------------------------------
+
+    def _prior(
+        self, context: Any, frame: Frame, snapshot: Snapshot
+    ) -> tuple[ScaleState, float | None]:
+        """What is known before this frame's anchors, and the age of the fit it comes from [s]."""
+        depth = context.spec.depth
+        space = LOG if depth.curve == "log" else LINEAR
+        base = ScaleState.of_model(space, depth.metric)
+        if self.calibration is not None and self.calibration.space == space:
+            base = self.calibration.later(0.0)
+        if self._last is None or self._last[0].space != space:
+            return base, None
+        state, stamp_ns, received = self._last
+        age = abs(snapshot.received - received)
+        if frame.stamp_ns and stamp_ns:
+            age = abs(frame.stamp_ns - stamp_ns) / 1e9
+        later = state.later(age)
+        tighter = np.trace(later.covariance) < np.trace(base.covariance)
+        if age <= self._sources.settings.scale_memory_s and tighter:
+            return later, age
+        return base, None
+
+    def _fit(
+        self,
+        context: Any,
+        intrinsics: Intrinsics,
+        prior: ScaleState,
+        age: float | None,
+        found: Evidence,
+        snapshot: Snapshot,
+        cancel: Any,
+    ) -> None:
+        calibrated = age is not None or self.calibration is not None
+        if not found.anchors and not calibrated:
+            self._note(context, found, cancel)
+            return
+        nominal = context.nominal_depth(cancel)
+        fit: ScaleFit | None = None
+        if found.anchors:
+            fit = MetricScaler(prior.space).fit(nominal, found.anchors, intrinsics, prior)
+            if fit.problem:
+                found.problems.append(fit.problem)
+        settings = context.spec.depth
+        range_m = (settings.min_m, settings.max_m)
+        message = "; ".join(found.problems)
+        if fit is not None and not fit.problem:
+            self._last = (fit.state, context.frame.stamp_ns, snapshot.received)
+            self._history.append(fit.state)
+            state = fit.state
+            report = state.report(
+                ScaleSource.ANCHORED,
+                range_m,
+                rmse_m=fit.rmse_m,
+                anchor_count=fit.anchor_count,
+                anchor_sources=fit.sources,
+                inlier_share=fit.inlier_share,
+                message=message,
+            )
+        elif calibrated:
+            state = prior
+            report = state.report(
+                ScaleSource.CALIBRATED, range_m, age_s=age or 0.0, message=message
+            )
+        else:
+            self._note(context, found, cancel)
+            return
+        depth: DepthMap = context.depth(cancel)
+        metres = state.metres(nominal).astype(np.float32)
+        context.put_depth(
+            replace(
+                depth, depth=metres, metric=True, scale_source=report.source, scale=report
+            )
+        )
+
+    def _note(self, context: Any, found: Evidence, cancel: Any) -> None:
+        """Keep the model's own scale, and say in its report what was wrong with the anchors."""
+        depth: DepthMap = context.depth(cancel)
+        if found.problems:
+            report = replace(depth.scale or ScaleReport(), message="; ".join(found.problems))
+            context.note_scale(report)
+
+    def _put_external(
+        self,
+        context: Any,
+        intrinsics: Intrinsics,
+        snapshot: Snapshot,
+        cancel: Any,
+        found: Evidence,
+    ) -> bool:
+        """Put a sensor's depth in place of the model's; False where there is none for the frame."""
+        frame: Frame = context.frame
+        external = self._sources.external(frame, snapshot, found)
+        if external is None:
+            return False
+        sensor, topic, age = external
+        sigma = self._sources.settings.range_sigma
+        try:
+            anchors = anchors_from_depth(sensor, intrinsics, sigma=sigma)
+        except CooperError as error:
+            found.problems.append(f"{topic}: {error}")
+            return False
+        metres = resize_depth(sensor, frame.width, frame.height)
+        known = np.isfinite(metres)
+        if not known.any():
+            found.problems.append(f"{topic}: no pixel has a depth")
+            return False
+        depth: DepthMap = context.depth(cancel)
+        problem = ""
+        if not known.all():  # the model fills the holes, in the sensor's scale
+            prior, _ = self._prior(context, frame, snapshot)
+            nominal = context.nominal_depth(cancel)
+            fit = MetricScaler(prior.space).fit(nominal, [anchors], intrinsics, prior)
+            if fit.problem:
+                problem = f"holes of {topic} stay unknown: {fit.problem}"
+            else:
+                filled = fit.state.metres(nominal).astype(np.float32)
+                metres = np.where(known, metres, filled)
+        width = 1.645 * math.hypot(sigma, SENSOR_BIAS)
+        report = ScaleReport(
+            ScaleSource.EXTERNAL,
+            "sensor",
+            1.0,
+            1.0,
+            0.0,
+            anchor_sources=(topic,),
+            half_widths=((0.1, width), (100.0, width)),
+            age_s=age,
+            message="; ".join(filter(None, (*found.problems, problem))),
+        )
+        context.put_depth(
+            replace(
+                depth, depth=metres, metric=True, scale_source=report.source, scale=report
+            )
+        )
+        return True
+
+    def _report_problems(self, found: Evidence) -> None:
+        """Log a problem once, and again when it comes back as another one."""
+        kinds = "; ".join(problem.split(":")[0] for problem in found.problems)
+        if kinds and kinds != self._warned:
+            self._warn(f"metric scale: {'; '.join(found.problems)}")
+        self._warned = kinds
+
+    # -- calibration -----------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Drop what was learned from frames: another lens, another place."""
+        self._last = None
+        self._history.clear()
+
+    def calibrate_from_history(self) -> tuple[ScaleState, int]:
+        """(state, frames) that the fits of the last frames agree on. Raises ScaleError."""
+        states = list(self._history)
+        if len(states) < 3:
+            raise ScaleError(
+                f"{len(states)} frames with usable anchors so far, 3 are needed: publish range "
+                "points, or set camera_height_m"
+            )
+        means = np.stack([state.mean for state in states])
+        mean = np.median(means, axis=0)
+        between = np.cov(means.T) if len(states) > 2 else np.zeros((2, 2))
+        within = np.mean([state.covariance for state in states], axis=0)
+        noise = float(np.median([state.noise for state in states]))
+        quantile = float(np.median([state.quantile for state in states]))
+        state = ScaleState(states[0].space, mean, between + within, noise, quantile)
+        return state, len(states)
