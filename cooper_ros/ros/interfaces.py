@@ -50,6 +50,16 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
         "Calibration of the picture; without it there are no metres.", SENSOR,
     ),
     InterfaceSpec(
+        READS, "range_points", "sensor_msgs/msg/PointCloud2",
+        "Metric anchors: a lidar's points, or a registered depth image (`sensor_msgs/Image`).",
+        SENSOR, "somebody publishes it",
+    ),
+    InterfaceSpec(
+        READS, "external_depth", "sensor_msgs/msg/Image",
+        "Registered depth that stands in for the model's, 32FC1 [m] or 16UC1 [mm].",
+        SENSOR, "`depth_source` is `external`",
+    ),
+    InterfaceSpec(
         PUBLISHES, "~/depth/image", "sensor_msgs/msg/Image",
         "Depth along the optical axis, 32FC1 [m], NaN unknown; only while metric.", IMAGE,
     ),

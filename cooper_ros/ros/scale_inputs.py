@@ -25,12 +25,12 @@ IMAGE_ONLY = ("sensor_msgs/msg/Image",)
 
 
 class ScaleInputs:
-    """Alive from activate to deactivate. `prefix` stands before the topics of one camera of many."""
+    """Alive from activate to deactivate. `prefix` stands before the topics of a named camera."""
 
     def __init__(self, node: Any, frames: Frames, prefix: str = "") -> None:
         self._node = node
-        self._ranges = RangeInput(node, f"{prefix}range_points")
-        self._external = RangeInput(node, f"{prefix}external_depth", IMAGE_ONLY)
+        self._ranges = RangeInput(node, prefix + "range_points")
+        self._external = RangeInput(node, prefix + "external_depth", IMAGE_ONLY)
         self._sources = EvidenceSources(frames, self._ranges, self._external)
         self.scaling = Scaling(self._sources, node.get_logger().warning)
         self._calibration_text = ""
