@@ -209,7 +209,7 @@ def test_a_known_camera_height_anchors_the_floor(
 ) -> None:
     change("camera_pitch_deg", 20.0, 0.0)
     change("camera_height_m", 1.0, 0.0)
-    # Whether the model sees floor in a hand-drawn picture is its own affair; that it looked is ours.
+    # Whether the model sees floor in a hand-drawn picture is its own affair.
     new(
         bench,
         infos,
