@@ -8,13 +8,15 @@
         if answer.status is Status.OK:
             print(answer.value, answer.measured, answer.agree)
 
-Every call returns within its timeout, with a status that says what happened.
+Every call returns within its timeout, with a status that says what happened. `reason` follows a
+question while it is answered (see reason_client).
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import uuid
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -24,6 +26,7 @@ from lifecycle_msgs.srv import GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from cooper_ros.action import Reason
 from cooper_ros.core.types import (
     NAN,
     ObjectReference,
@@ -33,7 +36,14 @@ from cooper_ros.core.types import (
     Status,
 )
 from cooper_ros.ros.environment import set_defaults
-from cooper_ros.ros.messages import from_answer, from_object, to_duration, to_point
+from cooper_ros.ros.messages import (
+    from_answer,
+    from_object,
+    to_duration,
+    to_point,
+    to_time,
+)
+from cooper_ros.ros.reason_client import ReasonGoal, make_action_client
 from cooper_ros.srv import AskSpatial, QueryDistance
 
 DEFAULT_TIMEOUT_S = 15.0
@@ -68,11 +78,15 @@ class CooperClient:
     """Talks to one perception node. Safe to use from several threads, one call at a time.
 
     `node`: name of the perception node, with its namespace if it has one ("/robot1/cooper").
+    `client`: who asks, as the node sees it: its clients take turns, and limits of questions and
+    rate hold for each. By default every CooperClient is one of its own.
     Starts rclpy if nobody did, and then also ends it on `close`. It has its own executor, so it
     works beside nodes that are being spun, but not inside their callbacks.
     """
 
-    def __init__(self, node: str = "cooper", *, name: str = "cooper_client") -> None:
+    def __init__(
+        self, node: str = "cooper", *, name: str = "cooper_client", client: str = ""
+    ) -> None:
         self._owns_rclpy = not rclpy.ok()
         if self._owns_rclpy:
             set_defaults()
@@ -82,9 +96,11 @@ class CooperClient:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._lock = threading.Lock()
+        self._client = client or f"{name}-{uuid.uuid4().hex[:8]}"
         self._ask = self._node.create_client(AskSpatial, f"{self._target}/ask")
         self._query = self._node.create_client(QueryDistance, f"{self._target}/query_distance")
         self._state = self._node.create_client(GetState, f"{self._target}/get_state")
+        self._reason = make_action_client(self._node, f"{self._target}/reason")
 
     def __enter__(self) -> CooperClient:
         return self
@@ -100,6 +116,7 @@ class CooperClient:
     def close(self) -> None:
         """Let go of everything."""
         self._executor.shutdown(timeout_sec=1.0)
+        self._reason.destroy()
         self._node.destroy_node()
         if self._owns_rclpy:
             rclpy.try_shutdown()
@@ -124,28 +141,60 @@ class CooperClient:
         camera_info: Any = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         camera: str = "",
+        about: SpatialAnswer | None = None,
     ) -> SpatialAnswer:
         """Ask in plain words about the camera's newest image, or about `image` (sensor_msgs).
 
-        `camera`: which one of several; "" = the first.
+        `camera`: which one of several; "" = the first. `about`: an earlier answer, whose image is
+        meant: more questions about one image cost only their text.
         """
         request = AskSpatial.Request(
             question=question,
             mode=MODES[mode],
             return_trace=return_trace,
             timeout=to_duration(timeout_s),
-            camera=camera,
+            client=self._client,
         )
-        if image is not None:
-            request.image = image
-        if camera_info is not None:
-            request.camera_info = camera_info
+        _point_at(request, image, camera_info, camera, about)
         reply = self._call(self._ask, request, timeout_s)
         if reply is None:
             return SpatialAnswer(
                 question, status=Status.TIMEOUT, message=self._silence(self._ask, timeout_s)
             )
         return from_answer(reply.answer)
+
+    def reason(
+        self,
+        question: str,
+        *,
+        mode: str = "auto",
+        return_trace: bool = False,
+        return_maps: bool = False,
+        image: Any = None,
+        camera_info: Any = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        camera: str = "",
+        about: SpatialAnswer | None = None,
+    ) -> ReasonGoal:
+        """Ask, and follow how it is answered: iterate over the result, or `cancel` it.
+
+        Arguments are those of `ask`; `return_maps`: also send the maps as arrays. With `mode`
+        "auto" a direct answer comes first.
+        """
+        goal = Reason.Goal(
+            question=question,
+            mode=MODES[mode],
+            return_trace=return_trace,
+            return_maps=return_maps,
+            timeout=to_duration(timeout_s),
+            client=self._client,
+        )
+        _point_at(goal, image, camera_info, camera, about)
+        no_server = ""
+        if not self._reason.wait_for_server(timeout_sec=timeout_s):
+            no_server = self._nobody("action", f"{self._target}/reason")
+        limit_s = timeout_s + MARGIN_S
+        return ReasonGoal(self._reason, self._executor, self._lock, goal, limit_s, no_server)
 
     def distance(self, name: str, **options: Any) -> SpatialAnswer:
         """Distance to an object: `value` [m] as the model says, `measured` [m] on its maps."""
@@ -163,13 +212,16 @@ class CooperClient:
         self, name: str, timeout_s: float = DEFAULT_TIMEOUT_S, *, camera: str = ""
     ) -> MeasuredDistance:
         """Distance to a named object from the maps alone: quick, no language model."""
-        return self._measure(QueryDistance.Request(names=[name], camera=camera), timeout_s)
+        request = QueryDistance.Request(names=[name], camera=camera, client=self._client)
+        return self._measure(request, timeout_s)
 
     def distance_at(
         self, u: float, v: float, timeout_s: float = DEFAULT_TIMEOUT_S, *, camera: str = ""
     ) -> MeasuredDistance:
         """Distance to the surface at column `u`, row `v` [px], from the maps alone."""
-        request = QueryDistance.Request(pixels=[to_point((u, v, 0.0))], camera=camera)
+        request = QueryDistance.Request(
+            pixels=[to_point((u, v, 0.0))], camera=camera, client=self._client
+        )
         return self._measure(request, timeout_s)
 
     def _measure(self, request: QueryDistance.Request, timeout_s: float) -> MeasuredDistance:
@@ -205,8 +257,25 @@ class CooperClient:
 
     def _silence(self, client: Any, timeout_s: float) -> str:
         if not client.service_is_ready():
-            return (
-                f"there is no service {client.srv_name}: is the perception node running, under "
-                f"the name {self._target!r} and with the same ROS_DOMAIN_ID?"
-            )
+            return self._nobody("service", client.srv_name)
         return f"{client.srv_name} sent no reply within {timeout_s:g} s"
+
+    def _nobody(self, what: str, name: str) -> str:
+        return (
+            f"there is no {what} {name}: is the perception node running, under "
+            f"the name {self._target!r} and with the same ROS_DOMAIN_ID?"
+        )
+
+
+def _point_at(
+    request: Any, image: Any, camera_info: Any, camera: str, about: SpatialAnswer | None
+) -> None:
+    """Say in a request which image is meant."""
+    request.camera = camera
+    if image is not None:
+        request.image = image
+    if camera_info is not None:
+        request.camera_info = camera_info
+    if about is not None:
+        request.camera = about.camera or camera
+        request.image_stamp = to_time(about.stamp_ns)

@@ -234,17 +234,18 @@ def from_object(message: interfaces.ObjectReference) -> types.ObjectReference:
     )
 
 
+def from_step(message: interfaces.ReasoningStep) -> types.ReasoningStep:
+    """The core step of a ReasoningStep.msg."""
+    return types.ReasoningStep(
+        types.StepType(message.type),
+        message.text,
+        int(message.token_count),
+        duration_to_seconds(message.duration),
+    )
+
+
 def from_answer(message: interfaces.SpatialAnswer) -> types.SpatialAnswer:
     """The core answer of a SpatialAnswer.msg."""
-    trace = tuple(
-        types.ReasoningStep(
-            types.StepType(step.type),
-            step.text,
-            int(step.token_count),
-            duration_to_seconds(step.duration),
-        )
-        for step in message.trace
-    )
     return types.SpatialAnswer(
         question=message.question,
         kind=types.Kind(message.kind),
@@ -258,7 +259,7 @@ def from_answer(message: interfaces.SpatialAnswer) -> types.SpatialAnswer:
         high=float(message.high),
         confidence=float(message.confidence),
         objects=tuple(from_object(reference) for reference in message.objects),
-        trace=trace,
+        trace=tuple(from_step(step) for step in message.trace),
         scale_source=types.ScaleSource(message.scale_source),
         stamp_ns=time_to_ns(message.header.stamp),
         frame_id=message.header.frame_id,

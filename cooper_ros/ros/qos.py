@@ -75,3 +75,19 @@ class LatchedSubscriptionQoS(QoSProfile):
             reliability=ReliabilityPolicy.RELIABLE,
             durability=DurabilityPolicy.TRANSIENT_LOCAL,
         )
+
+
+class QuestionQoS(QoSProfile):
+    """Reliable with a long history: for requests and replies of questions, and their feedback.
+
+    The ROS default keeps ten; of more requests that arrive while the executor is busy the rest
+    would be dropped without a word, and their clients wait for ever.
+    """
+
+    def __init__(self, depth: int = 256) -> None:
+        super().__init__(
+            depth=depth,
+            history=HistoryPolicy.KEEP_LAST,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.VOLATILE,
+        )

@@ -19,6 +19,7 @@ from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.types import SpatialAnswer, Status
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.narration import Narrator
+from cooper_ros.ros.qos import QuestionQoS
 from cooper_ros.ros.reason_call import Outcome, ReasonCall
 from cooper_ros.ros.refusals import message_of, status_of
 
@@ -47,6 +48,10 @@ class ReasonServer:
             cancel_callback=self._on_cancel,
             handle_accepted_callback=self._on_accepted,
             callback_group=group,
+            goal_service_qos_profile=QuestionQoS(),
+            result_service_qos_profile=QuestionQoS(),
+            cancel_service_qos_profile=QuestionQoS(),
+            feedback_pub_qos_profile=QuestionQoS(),
         )
         self._timer = node.create_timer(
             TICK_S, self._tick, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)

@@ -19,6 +19,7 @@ from cooper_ros.ros.distances import ItemDistance, measure_items
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.messages import to_header, to_object, to_point
 from cooper_ros.ros.perception import Perception, explain
+from cooper_ros.ros.qos import QuestionQoS
 from cooper_ros.ros.refusals import message_of, status_of
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.srv import AskSpatial, QueryDistance
@@ -35,9 +36,16 @@ class Services:
         self._intake = intake
         self._pending: set[PendingCall] = set()
         group = ReentrantCallbackGroup()  # a waiting handler must not hold up the next call
-        node.create_service(AskSpatial, "~/ask", self._on_ask, callback_group=group)
+        qos = QuestionQoS()
         node.create_service(
-            QueryDistance, "~/query_distance", self._on_query, callback_group=group
+            AskSpatial, "~/ask", self._on_ask, qos_profile=qos, callback_group=group
+        )
+        node.create_service(
+            QueryDistance,
+            "~/query_distance",
+            self._on_query,
+            qos_profile=qos,
+            callback_group=group,
         )
         node.create_service(SetBool, "~/enable", self._on_enable, callback_group=group)
 

@@ -119,6 +119,11 @@ class Bench:
             publisher = self._compressed if isinstance(image, CompressedImage) else self._images
             publisher.publish(image)
 
+    def do(self, action: Callable[[], Any]) -> None:
+        """Have it done in the thread that spins. Action clients need that: rclpy drops a reply
+        that arrives before the call that asked for it has returned."""
+        self._executor.create_task(action)
+
     def show(
         self, image: Any = None, info: CameraInfo | None = None, frame: str = FRAME
     ) -> None:

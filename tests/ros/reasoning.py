@@ -6,10 +6,10 @@ from typing import Any
 
 from action_msgs.msg import GoalStatus
 from harness import Bench, Process
-from rclpy.action import ActionClient
 
 from cooper_ros.action import Reason
 from cooper_ros.ros.messages import to_duration
+from cooper_ros.ros.reason_client import make_action_client
 
 SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 CANCELED = GoalStatus.STATUS_CANCELED
@@ -24,9 +24,14 @@ class Running:
         self._bench = reasoner.bench
         self._processes = reasoner.processes
         self.feedback: list[Any] = []
-        self._accepted = reasoner.client.send_goal_async(goal, self._hear)
-        self._accepted.add_done_callback(self._ask_result)
+        self._accepted: Any = None
         self._result: Any = None
+
+        def send() -> None:
+            self._accepted = reasoner.client.send_goal_async(goal, self._hear)
+            self._accepted.add_done_callback(self._ask_result)
+
+        self._bench.do(send)
 
     def _hear(self, message: Any) -> None:
         with self._bench.changed:
@@ -42,18 +47,21 @@ class Running:
         """The first true value of `condition(feedback so far)`."""
         return self._bench.wait(lambda: condition(list(self.feedback)), *self._processes)
 
-    def cancel(self) -> Any:
-        """Ask for its end; the future of the reply."""
-        self.wait(lambda _: self._accepted.done())
-        return self._accepted.result().cancel_goal_async()
+    def cancel(self) -> None:
+        """Ask for its end."""
+        self.wait(lambda _: self._accepted is not None and self._accepted.done())
+        self._bench.do(self._accepted.result().cancel_goal_async)
 
     def result(self) -> tuple[int, Any]:
         """Terminal state and result."""
-        self._bench.wait(
-            lambda: self._result is not None and self._result.done(), *self._processes
-        )
+        self._bench.wait(lambda: self.is_over, *self._processes)
         reply = self._result.result()
         return reply.status, reply.result
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the result is here."""
+        return self._result is not None and self._result.done()
 
     @property
     def states(self) -> list[int]:
@@ -76,7 +84,7 @@ class Reasoner:
 
     def __init__(self, bench: Bench, *processes: Process, name: str = "cooper") -> None:
         self.bench, self.processes = bench, processes
-        self.client = ActionClient(bench.node, Reason, f"{name}/reason")
+        self.client = make_action_client(bench.node, f"{name}/reason")
         bench.wait(self.client.server_is_ready, *processes)
 
     def start(self, question: str, timeout_s: float = 0.0, **fields: Any) -> Running:
