@@ -15,7 +15,7 @@ from geometry_msgs.msg import Point, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA, Header
 
-from cooper_ros.core.types import ObjectReference, Segment, Segmentation, SpatialAnswer
+from cooper_ros.core.types import ObjectReference, Segment, SpatialAnswer
 from cooper_ros.ros.messages import to_header, to_point
 
 try:
@@ -69,18 +69,18 @@ def box_size(segment: Segment, intrinsics: Any) -> tuple[float, float, float]:
 
 
 def object_markers(
-    segmentation: Segmentation,
+    segments: Sequence[Segment],
+    header: Header,
     intrinsics: Any,
     colors: NDArray[np.uint8],
     stuff: Sequence[str] = (),
 ) -> Any:
     """MarkerArray with a box and a name with distance for every object that has a position.
 
-    `intrinsics` are those of the segmentation's size; `colors` uint8 [N, 3] by class id.
+    `intrinsics` are those of the image that the boxes are in; `colors` uint8 [N, 3] by class id.
     """
-    header = to_header(segmentation.stamp_ns, segmentation.frame_id)
     markers = [Marker(header=header, ns=name, action=Marker.DELETEALL) for name in (OBJECTS, NAMES)]
-    shown = [s for s in segmentation.segments if s.label not in stuff and _placed(s)]
+    shown = [s for s in segments if s.label not in stuff and _placed(s)]
     for number, segment in enumerate(shown):
         width, height, thickness = box_size(segment, intrinsics)
         x, y, z = segment.position

@@ -89,6 +89,18 @@ def to_segment_array(segmentation: types.Segmentation) -> interfaces.SegmentArra
     )
 
 
+def to_followed_array(
+    segments: Sequence[types.Segment], header: Header, map_stamp_ns: int
+) -> interfaces.SegmentArray:
+    """SegmentArray.msg of objects that were followed from the maps of an earlier image."""
+    return interfaces.SegmentArray(
+        header=header,
+        segments=[to_segment(segment) for segment in segments],
+        tracked=True,
+        map_stamp=to_time(map_stamp_ns),
+    )
+
+
 def to_label_info(
     names: Sequence[str],
     countable: Sequence[bool],

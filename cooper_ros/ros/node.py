@@ -18,6 +18,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from cooper_ros.core.keyframes import KeyframeRule
 from cooper_ros.core.types import SpatialAnswer, Status
 from cooper_ros.ros import parameters, runner
 from cooper_ros.ros.camera_names import camera_names
@@ -34,6 +35,7 @@ from cooper_ros.ros.scale_inputs import ScaleSet
 from cooper_ros.ros.scaling import Scaling
 from cooper_ros.ros.self_test import check_pipeline
 from cooper_ros.ros.services import Services
+from cooper_ros.ros.stream import StreamPerceiver
 from cooper_ros.ros.worker import InferenceWorker, Snapshot
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -60,6 +62,7 @@ class CooperNode(LifecycleNode):
         self.outputs: OutputSet | None = None
         self.cameras: CameraSet | None = None
         self.scale: ScaleSet | None = None
+        self.stream: StreamPerceiver | None = None
         self._enabled = True
         self._monitor = Monitor(self)
         intake = Intake(self)
@@ -249,13 +252,20 @@ class CooperNode(LifecycleNode):
             outputs.publish(perception)
             self._monitor.saw(perception)
 
-        perceiver = Perceiver(self.pipeline, self.cameras.find_info, publish, self._scaling_of)
+        perceiver = Perceiver(self.pipeline, self.cameras.find_info, self._scaling_of)
+        self.stream = StreamPerceiver(
+            perceiver, self._keyframe_rule, publish, outputs.publish_followed
+        )
 
         def wanted(camera: str) -> bool:
             return not self.parameter("lazy") or outputs.observed(camera)
 
         self.worker = InferenceWorker(
-            perceiver, wanted, self._on_frame_error, self._monitor.counters
+            self.stream.perceive,
+            wanted,
+            self._on_frame_error,
+            self._monitor.counters,
+            self.stream.look,
         )
         self._apply_parameters()
         self.worker.start()
@@ -265,7 +275,11 @@ class CooperNode(LifecycleNode):
 
     def _stop_worker(self, timeout_s: float = STOP_S) -> bool:
         worker, self.worker = self.worker, None
+        self.stream = None
         return worker.stop(timeout_s) if worker is not None else True
+
+    def _keyframe_rule(self) -> KeyframeRule:
+        return KeyframeRule(self.parameter("keyframe_every"), self.parameter("keyframe_change"))
 
     def _apply_parameters(self) -> None:
         if self.worker is not None:
@@ -279,7 +293,8 @@ class CooperNode(LifecycleNode):
             self.worker.put_frame(snapshot)
 
     def _on_calibration(self, camera: str) -> None:
-        if self.worker is not None:
+        if self.worker is not None and self.stream is not None:
+            self.stream.forget(camera)
             self.worker.forget(camera)
 
     def _on_frame_error(self, error: BaseException, camera: str) -> None:

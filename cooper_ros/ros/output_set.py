@@ -13,6 +13,7 @@ from cooper_ros.ros.messages import from_answer, to_label_info
 from cooper_ros.ros.outputs import Outputs
 from cooper_ros.ros.perception import Perception
 from cooper_ros.ros.qos import LatchedPublisherQoS, StandardTopicQoS
+from cooper_ros.ros.stream import Followed
 
 
 class OutputSet:
@@ -79,3 +80,7 @@ class OutputSet:
     def publish(self, perception: Perception) -> None:
         """Publish everything of one frame that has a reader (any thread)."""
         self._outputs[perception.snapshot.camera].publish(perception)
+
+    def publish_followed(self, followed: Followed) -> None:
+        """Publish the objects of a frame without maps (any thread)."""
+        self._outputs[followed.snapshot.camera].publish_followed(followed)

@@ -16,11 +16,17 @@ from cooper_ros.core.types import StepType
 from cooper_ros.msg import DepthInfo, SegmentArray
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
 from cooper_ros.ros.markers import MarkerArray, answer_markers, object_markers
-from cooper_ros.ros.messages import to_depth_info, to_header, to_segment_array
-from cooper_ros.ros.overlay import draw_overlay
+from cooper_ros.ros.messages import (
+    to_depth_info,
+    to_followed_array,
+    to_header,
+    to_segment_array,
+)
+from cooper_ros.ros.overlay import draw_boxes, draw_overlay
 from cooper_ros.ros.perception import Perception
 from cooper_ros.ros.points import to_point_cloud
 from cooper_ros.ros.qos import ImagePublisherQoS, StandardTopicQoS
+from cooper_ros.ros.stream import Followed
 
 
 class Outputs:
@@ -103,7 +109,29 @@ class Outputs:
         if self._markers and _read(self._markers) and perception.depth.intrinsics is not None:
             self._markers.publish(
                 object_markers(
-                    segmentation, perception.depth.intrinsics, self.colors, self._stuff
+                    segmentation.segments,
+                    header,
+                    perception.depth.intrinsics,
+                    self.colors,
+                    self._stuff,
+                )
+            )
+
+    def publish_followed(self, followed: Followed) -> None:
+        """Publish where the objects are in a frame without maps of its own (any thread)."""
+        frame = followed.frame
+        header = to_header(frame.stamp_ns, frame.frame_id)
+        if _read(self._segments):
+            self._segments.publish(
+                to_followed_array(followed.segments, header, followed.key.frame.stamp_ns)
+            )
+        if _read(self._overlay):
+            picture = draw_boxes(frame.rgb, followed.segments, self.colors, self._stuff)
+            self._overlay.publish(array_to_image(picture, "rgb8", header))
+        if self._markers and _read(self._markers) and frame.intrinsics is not None:
+            self._markers.publish(
+                object_markers(
+                    followed.segments, header, frame.intrinsics, self.colors, self._stuff
                 )
             )
 

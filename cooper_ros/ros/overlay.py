@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.types import Segmentation
+from cooper_ros.core.types import Segment, Segmentation
 
 Picture = NDArray[np.uint8]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
@@ -49,15 +49,28 @@ def draw_overlay(
     tint = label_picture(segmentation.labels, colors)
     mixed = cv2.addWeighted(np.ascontiguousarray(rgb), 0.55, tint, 0.45, 0.0)
     picture: Picture = mixed.astype(np.uint8, copy=False)
-    objects = [s for s in segmentation.segments if s.instance and s.label not in stuff]
-    smallest = MIN_FRACTION * segmentation.labels.size
+    return _draw_objects(picture, segmentation.segments, colors, stuff)
+
+
+def draw_boxes(
+    rgb: Picture, segments: Sequence[Segment], colors: NDArray[np.uint8], stuff: Sequence[str] = ()
+) -> Picture:
+    """The image with box, name and distance of objects that were followed into it."""
+    return _draw_objects(rgb.copy(), segments, colors, stuff)
+
+
+def _draw_objects(
+    picture: Picture, segments: Sequence[Segment], colors: NDArray[np.uint8], stuff: Sequence[str]
+) -> Picture:
+    objects = [s for s in segments if s.instance and s.label not in stuff]
+    smallest = MIN_FRACTION * picture.shape[0] * picture.shape[1]
     for segment in sorted(objects, key=lambda s: -s.pixel_count)[:MAX_BOXES]:
         if segment.pixel_count < smallest:
             break
         x, y, width, height = segment.box
         colour = tuple(int(value) for value in colors[segment.class_id])
         cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, 2)
-        text = segment.label
+        text = f"{segment.label} #{segment.track_id}" if segment.track_id else segment.label
         if math.isfinite(segment.distance_m):
             text += f" {segment.distance_m:.2f} m"
         put_text(picture, text, x, max(y - 4, 12))

@@ -269,6 +269,23 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "target_frame.",
         ACTIVATE,
     ),
+    # Video.
+    ParameterSpec(
+        "keyframe_every",
+        1,
+        "Maps are made of at least every n-th frame; in the frames between, objects are followed. "
+        "1 = maps of every frame.",
+        minimum=1,
+        maximum=1000,
+    ),
+    ParameterSpec(
+        "keyframe_change",
+        0.1,
+        "With `keyframe_every` above 1: a frame also gets maps when this share of the picture "
+        "changed since the last maps; below it, questions are answered on those. 0 = never.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
 )
 
 BY_NAME: dict[str, ParameterSpec] = {spec.name: spec for spec in PARAMETERS}

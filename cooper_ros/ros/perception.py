@@ -11,7 +11,7 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from cooper_ros.core.errors import IntrinsicsError
-from cooper_ros.core.types import DepthMap, Frame, Segmentation
+from cooper_ros.core.types import DepthMap, Frame, ObjectReference, Segmentation, SpatialAnswer
 from cooper_ros.ros.conversion import camera_info_to_intrinsics, compressed_to_rgb, image_to_rgb
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.scaling import Scaling
@@ -69,28 +69,35 @@ def to_frame(snapshot: Snapshot, find_info: FindInfo) -> tuple[Frame, str]:
 
 
 class Perceiver:
-    """Runs the pipeline on snapshots and hands every camera perception to `publish`."""
+    """Runs the pipeline on snapshots."""
 
     def __init__(
         self,
         pipeline: Any,
         find_info: Callable[[str, str], tuple[CameraInfo | None, str]],
-        publish: Callable[[Perception], None],
         find_scaling: Callable[[str], Scaling | None] = lambda camera: None,
     ) -> None:
         """`find_info(camera, frame_id)`: see `FindInfo`; `find_scaling(camera)`: what gives its
         depth a metric scale, None for the model's own."""
         self._pipeline = pipeline
         self._find_info = find_info
-        self._publish = publish
         self._find_scaling = find_scaling
 
+    def convert(self, snapshot: Snapshot) -> tuple[Frame, str]:
+        """See `to_frame`."""
+        return to_frame(snapshot, partial(self._find_info, snapshot.camera))
+
     def __call__(
-        self, snapshot: Snapshot, cancel: CancelToken, early: Early | None = None
+        self,
+        snapshot: Snapshot,
+        cancel: CancelToken,
+        early: Early | None = None,
+        converted: tuple[Frame, str] | None = None,
     ) -> Perception:
-        """Perceive one image (inference thread); `early` hears of it before its maps are made."""
+        """Perceive one image (inference thread). `early` hears of it before its maps are made;
+        `converted`: what `convert` gave for it."""
         started = time.monotonic()
-        frame, problem = to_frame(snapshot, partial(self._find_info, snapshot.camera))
+        frame, problem = converted or self.convert(snapshot)
         cancel.check()
         context = self._pipeline.see(frame)
         cancel.check()
@@ -104,7 +111,7 @@ class Perceiver:
             depth, segmentation = context.perceive(cancel)
         else:  # colours without a palette are a picture, not classes
             depth = context.depth(cancel)
-        perception = Perception(
+        return Perception(
             snapshot,
             frame,
             context,
@@ -113,9 +120,20 @@ class Perceiver:
             problem or _scale_problem(depth),
             time.monotonic() - started,
         )
-        if snapshot.from_camera:
-            self._publish(perception)
-        return perception
+
+
+def with_tracks(answer: SpatialAnswer, perception: Perception) -> SpatialAnswer:
+    """The answer, its objects with the numbers under which they are followed."""
+    if perception.segmentation is None or not answer.objects:
+        return answer
+    numbers = {
+        (s.class_id, s.instance): s.track_id for s in perception.segmentation.segments if s.track_id
+    }
+
+    def numbered(item: ObjectReference) -> ObjectReference:
+        return replace(item, track_id=numbers.get((item.class_id, item.instance), 0))
+
+    return replace(answer, objects=tuple(numbered(item) for item in answer.objects))
 
 
 def _scale_problem(depth: DepthMap) -> str:
@@ -127,9 +145,9 @@ def _scale_problem(depth: DepthMap) -> str:
 
 
 def explain(answer: Any, perception: Perception) -> Any:
-    """The answer with its camera, and the reason for missing metres in its message."""
+    """The answer with its camera, the track ids, and the reason for missing metres."""
     if perception.snapshot.from_camera:
-        answer = replace(answer, camera=perception.snapshot.camera)
+        answer = replace(with_tracks(answer, perception), camera=perception.snapshot.camera)
     if perception.calibration_problem and not perception.depth.metric:
         text = f"{answer.message} ({perception.calibration_problem})".strip()
         if answer.message:

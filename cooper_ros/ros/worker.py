@@ -58,6 +58,7 @@ class Counters:
 
     frames_received: int = 0
     frames_perceived: int = 0
+    frames_followed: int = 0
     frames_dropped: int = 0
     frames_failed: int = 0
     questions_answered: int = 0
@@ -69,8 +70,9 @@ class InferenceWorker(Generic[Perception]):
 
     `perceive(snapshot, cancel, early)` makes what jobs run on, and publishes it (`early`: see
     `Job`). `wanted(camera)` says whether its frames should be perceived although nobody asked.
-    `on_error(error, camera)` hears of frames that failed. All three are called in the worker
-    thread.
+    `on_error(error, camera)` hears of frames that failed. `look(snapshot, cancel)` takes the frames
+    that nobody asked about; it may return None for one that needs no maps of its own (default:
+    `perceive`). All are called in the worker thread.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class InferenceWorker(Generic[Perception]):
         wanted: Callable[[str], bool],
         on_error: Callable[[BaseException, str], None],
         counters: Counters | None = None,
+        look: Callable[[Snapshot, CancelToken], Perception | None] | None = None,
     ) -> None:
         self._perceive = perceive
+        self._look = look or (lambda snapshot, cancel: perceive(snapshot, cancel, None))
         self._wanted = wanted
         self._on_error = on_error
         self._condition = threading.Condition()
@@ -207,23 +211,30 @@ class InferenceWorker(Generic[Perception]):
             self._condition.wait(delay)
         return [], None
 
-    def _look_at(self, snapshot: Snapshot) -> Perception | None:
+    def _look_at(self, snapshot: Snapshot) -> None:
         try:
-            return self._perception_of(snapshot)
+            self._seen(snapshot, lambda: self._look(snapshot, self._cancel))
         except GenerationCancelled:
-            return None
+            pass
         except Exception as error:  # a bad frame must not end the node
             self.counters.frames_failed += 1
             self._on_error(error, snapshot.camera)
-            return None
 
     def _perception_of(self, snapshot: Snapshot, job: Job | None = None) -> Perception:
+        cancel, early = (self._cancel, None) if job is None else (job.cancel, job.early)
+        perception = self._seen(snapshot, lambda: self._perceive(snapshot, cancel, early))
+        assert perception is not None
+        return perception
+
+    def _seen(self, snapshot: Snapshot, see: Callable[[], Perception | None]) -> Perception | None:
         last = self._last.get(snapshot.camera)
         if last is not None and last[0] is snapshot:
             return last[1]
         forgotten = self._forgotten
-        cancel, early = (self._cancel, None) if job is None else (job.cancel, job.early)
-        perception = self._perceive(snapshot, cancel, early)
+        perception = see()
+        if perception is None:
+            self.counters.frames_followed += 1
+            return None
         self.counters.frames_perceived += 1
         if snapshot.from_camera and forgotten == self._forgotten:
             self._last[snapshot.camera] = (snapshot, perception)
@@ -246,7 +257,8 @@ class InferenceWorker(Generic[Perception]):
                 pinned[job.camera] = self._pinned(job.camera)
             snapshot = pinned[job.camera]
             perception = self._perception_of(snapshot, job)
-        self._keep(snapshot, perception)
+        # On video, an earlier frame with the same view may stand in: that one is pinned.
+        self._keep(getattr(perception, "snapshot", snapshot), perception)
         return perception
 
     def _keep(self, snapshot: Snapshot, perception: Perception) -> None:
@@ -254,7 +266,7 @@ class InferenceWorker(Generic[Perception]):
         with self._condition:
             key = (snapshot.camera, snapshot.stamp_ns)
             last = self._last.get(snapshot.camera)
-            known = key in self._kept or (last is not None and last[0] is snapshot)
+            known = key in self._kept or (last is not None and last[1] is perception)
             if snapshot.stamp_ns and known:
                 self._kept[key] = (snapshot, perception)
                 self._kept.move_to_end(key)

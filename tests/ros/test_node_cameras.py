@@ -81,6 +81,15 @@ def reports(bench: Bench) -> list[DiagnosticArray]:
     return bench.listen(DiagnosticArray, "/diagnostics", StandardTopicQoS())
 
 
+def set_parameter(bench: Bench, node: Process, name: str, value: int | float) -> None:
+    content = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+    if isinstance(value, float):
+        content = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+    client = bench.node.create_client(SetParameters, "cooper/set_parameters")
+    request = SetParameters.Request(parameters=[Parameter(name=name, value=content)])
+    assert bench.call(client, request, node).results[0].successful
+
+
 def statuses(reports: list[DiagnosticArray]) -> dict[str, Any]:
     return {status.name: status for status in reports[-1].status} if reports else {}
 
@@ -160,10 +169,7 @@ def test_silence_of_one_camera_is_named(
     bench: Bench, node: Process, rig: Rig, reports: list
 ) -> None:
     rig.shown = {"front": room_image()}
-    set_parameters = bench.node.create_client(SetParameters, "cooper/set_parameters")
-    value = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=1.0)
-    request = SetParameters.Request(parameters=[Parameter(name="no_image_warning_s", value=value)])
-    assert bench.call(set_parameters, request, node).results[0].successful
+    set_parameter(bench, node, "no_image_warning_s", 1.0)
 
     def rear_is_silent() -> bool:
         found = statuses(reports).get("cooper: camera rear")
@@ -171,6 +177,25 @@ def test_silence_of_one_camera_is_named(
 
     bench.wait(rear_is_silent, node)
     assert "no image" not in statuses(reports)["cooper: camera front"].message
+
+
+def test_between_keyframes_objects_are_followed(bench: Bench, node: Process, rig: Rig) -> None:
+    """The same view all the time: one keyframe, then frames that only follow."""
+    rig.shown = {"front": room_image()}
+    segments = bench.listen(SegmentArray, "cooper/front/segmentation/segments",
+                            StandardTopicQoS())  # fmt: skip
+    infos = bench.listen(DepthInfo, "cooper/front/depth/info", StandardTopicQoS())
+    bench.wait(lambda: segments and not segments[-1].tracked, node)
+    set_parameter(bench, node, "keyframe_every", 1000)
+    bench.wait(lambda: len([m for m in segments if m.tracked]) > 8, node)
+    followed = [m for m in segments if m.tracked]
+    assert len({m.map_stamp.sec * 10**9 + m.map_stamp.nanosec for m in followed}) == 1
+    assert all(m.header.stamp != m.map_stamp for m in followed)
+    made = len(infos)
+    bench.wait(lambda: len([m for m in segments if m.tracked]) > 16, node)
+    assert len(infos) == made, "no maps are made of frames that only follow"
+    set_parameter(bench, node, "keyframe_every", 1)
+    bench.wait(lambda: len(infos) > made + 2, node)
 
 
 def test_only_the_camera_that_is_read_is_perceived(
@@ -215,18 +240,7 @@ def test_what_is_drawn_belongs_to_the_camera(bench: Bench, node: Process, rig: R
     assert cloud.header.frame_id == "rear_optical_frame"
     assert (cloud.width, cloud.height) == (160, 120), "every second row and column"
     assert {marker.header.frame_id for marker in markers[-1].markers} == {"rear_optical_frame"}
-    bench.call(
-        bench.node.create_client(SetParameters, "cooper/set_parameters"),
-        SetParameters.Request(
-            parameters=[
-                Parameter(
-                    name="points_stride",
-                    value=ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=5),
-                )
-            ]
-        ),
-        node,
-    )
+    set_parameter(bench, node, "points_stride", 5)
     bench.wait(lambda: clouds[-1].width == 64, node)
 
 

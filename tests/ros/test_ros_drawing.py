@@ -104,7 +104,8 @@ def test_relative_depth_gives_no_points() -> None:
 def test_every_object_gets_a_box_and_its_distance() -> None:
     _, _, segmentation = scene()
     colors = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
-    markers = object_markers(segmentation, CAMERA, colors, ("floor",)).markers
+    header = to_header(7, "optical")
+    markers = object_markers(segmentation.segments, header, CAMERA, colors, ("floor",)).markers
     assert [m.action for m in markers[:2]] == [Marker.DELETEALL] * 2
     cubes = [m for m in markers if m.type == Marker.CUBE and m.action == Marker.ADD]
     texts = {m.text for m in markers if m.type == Marker.TEXT_VIEW_FACING}

@@ -1,0 +1,193 @@
+"""Video: which frames get maps, what a question between keyframes is answered on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from cooper_ros.core.keyframes import KeyframeRule  # noqa: E402
+from cooper_ros.core.segments import build_segmentation  # noqa: E402
+from cooper_ros.core.types import (  # noqa: E402
+    DepthMap,
+    Frame,
+    Intrinsics,
+    ObjectReference,
+    ScaleSource,
+    SpatialAnswer,
+)
+from cooper_ros.ros.messages import to_followed_array, to_header  # noqa: E402
+from cooper_ros.ros.perception import Perception, with_tracks  # noqa: E402
+from cooper_ros.ros.slots import Snapshot  # noqa: E402
+from cooper_ros.ros.stream import Followed, StreamPerceiver  # noqa: E402
+from cooper_ros.runtime.cancel import CancelToken  # noqa: E402
+
+WIDTH, HEIGHT = 320, 240
+CAMERA = Intrinsics.from_fov(70.0, WIDTH, HEIGHT)
+WALL = np.random.default_rng(1).integers(90, 130, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+SQUARES = np.random.default_rng(2).integers(0, 255, (10, 10, 3), dtype=np.uint8)
+CARD = SQUARES.repeat(6, 0).repeat(6, 1)
+
+
+@dataclass
+class Shot:
+    """What stands in for a message: a card whose left edge is at `x`, seen by one camera."""
+
+    x: int
+    stamp: int = 0
+    intrinsics: Intrinsics = CAMERA
+
+    def rgb(self) -> np.ndarray:
+        rgb = WALL.copy()
+        rgb[90:150, self.x : self.x + 60] = CARD
+        return rgb
+
+
+class Model:
+    """A perceiver that counts; its maps show the card where it is."""
+
+    def __init__(self) -> None:
+        self.perceived: list[int] = []
+
+    def convert(self, snapshot: Snapshot) -> tuple[Frame, str]:
+        shot = snapshot.message
+        return Frame(shot.rgb(), shot.intrinsics, shot.stamp, "optical"), ""
+
+    def __call__(self, snapshot: Snapshot, cancel: Any, converted: Any = None) -> Perception:
+        frame, problem = converted or self.convert(snapshot)
+        shot = snapshot.message
+        self.perceived.append(shot.stamp)
+        labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+        labels[90:150, shot.x : shot.x + 60] = 1
+        metres = np.where(labels, 2.0, 3.0).astype(np.float32)
+        depth = DepthMap(metres, metres, metres, True, ScaleSource.MODEL_PRIOR, CAMERA, shot.stamp)
+        segmentation = build_segmentation(
+            labels, None, ("floor", "mug"), depth=metres, intrinsics=CAMERA, stuff=("floor",),
+            stamp_ns=shot.stamp,
+        )  # fmt: skip
+        return Perception(snapshot, frame, None, depth, segmentation, problem, 0.1)
+
+
+class Bench:
+    def __init__(self, rule: KeyframeRule) -> None:
+        self.rule, self.model = rule, Model()
+        self.keys: list[Perception] = []
+        self.followed: list[Followed] = []
+        self.stream = StreamPerceiver(
+            self.model, lambda: self.rule, self.keys.append, self.followed.append
+        )
+        self.stamp = 0
+
+    def snapshot(self, x: int, camera: str = "", **fields: Any) -> Snapshot:
+        self.stamp += 1
+        return Snapshot(Shot(x, self.stamp, **fields), camera=camera)
+
+    def look(self, x: int, camera: str = "", **fields: Any) -> Perception | None:
+        return self.stream.look(self.snapshot(x, camera, **fields), CancelToken())
+
+    def ask(self, x: int) -> Perception:
+        return self.stream.perceive(self.snapshot(x), CancelToken())
+
+
+def test_by_default_every_frame_gets_maps() -> None:
+    bench = Bench(KeyframeRule())
+    assert all(bench.look(100) for _ in range(5))
+    assert len(bench.model.perceived) == 5 and not bench.followed
+    assert bench.keys[-1].segmentation.segments[-1].track_id == 0
+
+
+def test_every_nth_frame_gets_maps_and_the_others_follow() -> None:
+    """The bound on work: 30 frames cost 6 perceptions, whatever they show."""
+    bench = Bench(KeyframeRule(5, 0.0))
+    for step in range(30):
+        bench.look(60 + 3 * step)
+    assert bench.model.perceived == [1, 6, 11, 16, 21, 26]
+    assert len(bench.keys) == 6 and len(bench.followed) == 24
+    numbers = set()
+    for found in bench.followed:
+        (segment,) = found.segments
+        numbers.add(segment.track_id)
+        assert abs(segment.box[0] - found.snapshot.message.x) <= 3
+        assert segment.distance_m == pytest.approx(2.0, rel=0.2)
+        assert found.frame.stamp_ns == found.snapshot.message.stamp > found.key.frame.stamp_ns
+    for key in bench.keys:
+        numbers |= {s.track_id for s in key.segmentation.segments if s.instance}
+    assert len(numbers) == 1, "one object, one number, over all keyframes"
+
+
+def test_a_new_view_is_a_keyframe_at_once() -> None:
+    bench = Bench(KeyframeRule(1000, 0.05))
+    for _ in range(10):
+        bench.look(40)
+    assert bench.model.perceived == [1]
+    bench.look(220)
+    assert bench.model.perceived == [1, 11]
+
+
+def test_questions_use_the_keyframe_while_the_view_is_the_same() -> None:
+    bench = Bench(KeyframeRule(1000, 0.05))
+    key = bench.look(40)
+    assert bench.ask(40) is key and bench.ask(41) is key
+    moved = bench.ask(220)
+    assert moved is not key and moved.frame.stamp_ns == bench.stamp
+    assert bench.keys == [key, moved], "its maps are published"
+    bench.rule = KeyframeRule(1000, 0.0)
+    assert bench.ask(220) is not moved, "change is not looked at: the question gets its own image"
+
+
+def test_an_image_that_comes_with_a_question_is_no_part_of_the_stream() -> None:
+    bench = Bench(KeyframeRule(1000, 0.5))
+    key = bench.look(40)
+    mine = Snapshot(Shot(40, 99), from_camera=False)
+    assert bench.stream.perceive(mine, CancelToken()).snapshot is mine
+    assert bench.keys == [key]
+
+
+def test_another_calibration_or_camera_starts_anew() -> None:
+    bench = Bench(KeyframeRule(1000, 0.5))
+    bench.look(40)
+    bench.look(40, camera="rear")
+    assert len(bench.keys) == 2
+    bench.look(40, intrinsics=replace(CAMERA, fx=CAMERA.fx * 1.5))
+    assert len(bench.keys) == 3
+    bench.stream.forget("")
+    bench.look(40, camera="rear")
+    assert len(bench.keys) == 3
+    bench.look(40)
+    assert len(bench.keys) == 4
+
+
+def test_the_rule_may_change_while_running() -> None:
+    bench = Bench(KeyframeRule())
+    bench.look(40)
+    bench.rule = KeyframeRule(4, 0.0)
+    for _ in range(8):
+        bench.look(40)
+    assert bench.model.perceived == [1, 2, 6]
+    bench.rule = KeyframeRule()
+    assert bench.look(40) and bench.look(40)
+
+
+def test_answers_name_the_objects_that_are_followed() -> None:
+    bench = Bench(KeyframeRule(5, 0.0))
+    key = bench.look(40)
+    assert key is not None and key.segmentation is not None
+    (mug,) = [s for s in key.segmentation.segments if s.instance]
+    known = ObjectReference("mug", mug.class_id, mug.instance)
+    unknown = ObjectReference("bed", 7, 3)
+    answer = with_tracks(SpatialAnswer("?", objects=(known, unknown)), key)
+    assert [item.track_id for item in answer.objects] == [mug.track_id, 0]
+
+
+def test_followed_segments_say_where_they_come_from() -> None:
+    bench = Bench(KeyframeRule(5, 0.0))
+    bench.look(40)
+    bench.look(44)
+    found = bench.followed[0]
+    message = to_followed_array(found.segments, to_header(2, "optical"), 1)
+    assert message.tracked and message.map_stamp.nanosec == 1 and message.header.stamp.nanosec == 2
+    assert message.segments[0].track_id == found.segments[0].track_id > 0
