@@ -44,13 +44,14 @@ class KeyframeRule:
 def small_gray(rgb: NDArray[np.uint8]) -> Gray:
     """The picture in grey, at most `GRAY_WIDTH` wide: uint8 [h, w] of uint8 [H, W, 3]."""
     height, width = rgb.shape[:2]
+    small: Any = rgb
     if width > GRAY_WIDTH:
         # Every second pixel of large images first: averaging all of them would take milliseconds.
         stride = max(width // (2 * GRAY_WIDTH), 1)
         size = (GRAY_WIDTH, max(round(height * GRAY_WIDTH / width), 1))
-        rgb = cv2.resize(np.ascontiguousarray(rgb[::stride, ::stride]), size,
-                         interpolation=cv2.INTER_AREA)  # fmt: skip
-    gray: Any = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(np.ascontiguousarray(rgb[::stride, ::stride]), size,
+                           interpolation=cv2.INTER_AREA)  # fmt: skip
+    gray: Any = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     return gray
 
 

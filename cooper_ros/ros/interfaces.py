@@ -97,15 +97,21 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
     ),
     InterfaceSpec(
         PUBLISHES, "~/points", "sensor_msgs/msg/PointCloud2",
-        "The depth image as coloured points [m] in the optical frame.", IMAGE,
+        "Coloured points with class and instance, in the optical frame; only while metric.", IMAGE,
     ),
     InterfaceSpec(
         PUBLISHES, "~/markers", "visualization_msgs/msg/MarkerArray",
-        "Objects and answers for RViz and Foxglove.", RESULT, "visualization_msgs is installed",
+        "Boxes and names of the objects, and the newest answer, for RViz and Foxglove.", RESULT,
+        "visualization_msgs is installed",
     ),
     InterfaceSpec(
         PUBLISHES, "~/answer", "cooper_ros/msg/SpatialAnswer",
         "Every finished question, whoever asked it.", RESULT,
+    ),
+    InterfaceSpec(
+        PUBLISHES, "~/answer/followed", "cooper_ros/msg/SpatialAnswer",
+        "The same answers in later frames, measured where their objects are then.", RESULT,
+        "`keyframe_every` is above 1",
     ),
     InterfaceSpec(
         PUBLISHES, "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray",
@@ -121,7 +127,7 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
     ),
     InterfaceSpec(
         SERVICE, "~/model_info", "cooper_ros/srv/GetModelInfo",
-        "What the model is and what it can be asked.",
+        "What the node runs: classes, words, range, licence, provenance; cameras.",
     ),
     InterfaceSpec(
         SERVICE, "~/enable", "std_srvs/srv/SetBool", "Pause and resume perception and answers."

@@ -71,11 +71,11 @@ class OutputSet:
         )
 
     def publish_answer(self, answer: SpatialAnswer) -> None:
-        """Publish a finished question, and mark its objects."""
+        """Publish a finished question; mark and follow its objects."""
         self._answer.publish(answer)
         outputs = self._outputs.get(answer.camera)
-        if outputs is not None and answer.status == SpatialAnswer.STATUS_OK:
-            outputs.mark_answer(from_answer(answer))
+        if outputs is not None:
+            outputs.note_answer(from_answer(answer))
 
     def publish(self, perception: Perception) -> None:
         """Publish everything of one frame that has a reader (any thread)."""

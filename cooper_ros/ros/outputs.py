@@ -6,6 +6,7 @@ Each topic is only made while somebody reads it. Stamp and frame id are those of
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from cooper_ros.core import types
 from cooper_ros.core.types import StepType
-from cooper_ros.msg import DepthInfo, SegmentArray
+from cooper_ros.msg import DepthInfo, SegmentArray, SpatialAnswer
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
+from cooper_ros.ros.followed_answers import FollowedAnswers
 from cooper_ros.ros.markers import MarkerArray, answer_markers, object_markers
 from cooper_ros.ros.messages import (
+    to_answer,
     to_depth_info,
     to_followed_array,
     to_header,
@@ -56,6 +59,8 @@ class Outputs:
         self._markers = None
         if MarkerArray is not None:
             self._markers = self._make(MarkerArray, "/markers", StandardTopicQoS())
+        self._followed = self._make(SpatialAnswer, "/answer/followed", StandardTopicQoS())
+        self._answers = FollowedAnswers()
         self._maps = (
             self._depth,
             self._depth_camera,
@@ -66,6 +71,7 @@ class Outputs:
             self._segments,
             self._overlay,
             self._points,
+            self._followed,
             *([self._markers] if self._markers else []),
         )
 
@@ -98,6 +104,7 @@ class Outputs:
         segmentation = perception.segmentation
         if segmentation is None:
             return
+        self._continue(segmentation.segments, perception.frame, perception.depth.scale_source)
         header = to_header(segmentation.stamp_ns, segmentation.frame_id)
         if _read(self._labels):
             self._labels.publish(array_to_image(segmentation.labels, "mono8", header))
@@ -135,9 +142,21 @@ class Outputs:
                 )
             )
 
-    def mark_answer(self, answer: types.SpatialAnswer) -> None:
-        """Draw an answer beside the objects (any thread)."""
-        if self._markers and _read(self._markers):
+        self._continue(followed.segments, frame, followed.key.depth.scale_source)
+
+    def _continue(
+        self, segments: Sequence[types.Segment], frame: types.Frame, source: types.ScaleSource
+    ) -> None:
+        """Say the newest answers again, of the objects where they are in this frame."""
+        told = self._answers.at(segments, frame.stamp_ns, frame.frame_id, source)
+        if _read(self._followed):
+            for answer in told:
+                self._followed.publish(to_answer(answer))
+
+    def note_answer(self, answer: types.SpatialAnswer) -> None:
+        """Follow an answer, and draw it beside the objects (any thread)."""
+        self._answers.note(answer)
+        if answer.status is types.Status.OK and self._markers and _read(self._markers):
             self._markers.publish(answer_markers(answer))
 
     def _publish_depth(self, perception: Perception) -> None:

@@ -16,10 +16,14 @@ from cooper_ros.core.types import (  # noqa: E402
     DepthMap,
     Frame,
     Intrinsics,
+    Kind,
     ObjectReference,
     ScaleSource,
+    Segment,
     SpatialAnswer,
+    Status,
 )
+from cooper_ros.ros.followed_answers import KEPT, FollowedAnswers  # noqa: E402
 from cooper_ros.ros.messages import to_followed_array, to_header  # noqa: E402
 from cooper_ros.ros.perception import Perception, with_tracks  # noqa: E402
 from cooper_ros.ros.slots import Snapshot  # noqa: E402
@@ -191,3 +195,63 @@ def test_followed_segments_say_where_they_come_from() -> None:
     message = to_followed_array(found.segments, to_header(2, "optical"), 1)
     assert message.tracked and message.map_stamp.nanosec == 1 and message.header.stamp.nanosec == 2
     assert message.segments[0].track_id == found.segments[0].track_id > 0
+
+
+def answer_about(key: Perception, question: str = "how far is the mug ?") -> SpatialAnswer:
+    assert key.segmentation is not None
+    (mug,) = [s for s in key.segmentation.segments if s.instance]
+    return SpatialAnswer(
+        question,
+        kind=Kind.DISTANCE,
+        status=Status.OK,
+        text="2.00 m",
+        value=2.0,
+        measured=mug.distance_m,
+        objects=(ObjectReference.from_segment(mug),),
+        stamp_ns=key.frame.stamp_ns,
+    )
+
+
+def test_an_answer_goes_on_with_its_object() -> None:
+    bench, answers = Bench(KeyframeRule(5, 0.0)), FollowedAnswers()
+    key = bench.look(40)
+    assert key is not None
+    answers.note(answer_about(key))
+    source = ScaleSource.MODEL_PRIOR
+    assert answers.at(key.segmentation.segments, 1, "optical", source) == [], "said already"
+    for x in (46, 52):
+        bench.look(x)
+        found = bench.followed[-1]
+        (now,) = answers.at(found.segments, found.frame.stamp_ns, "optical", source)
+        assert now.stamp_ns == found.frame.stamp_ns and now.status is Status.OK
+        assert now.objects[0].box == found.segments[0].box != key.segmentation.segments[-1].box
+        assert now.measured == found.segments[0].distance_m
+        assert np.isnan(now.value) and not now.agree, "the model wrote nothing about this frame"
+    (gone,) = answers.at((), 99, "optical", source)
+    assert gone.status is Status.NOT_VISIBLE and "mug" in gone.message and not gone.objects[1:]
+    assert answers.at((), 100, "optical", source) == [], "it is told once"
+
+
+def test_followed_answers_are_bounded_and_replaced() -> None:
+    bench, answers = Bench(KeyframeRule(5, 0.0)), FollowedAnswers()
+    key = bench.look(40)
+    assert key is not None
+    for number in range(3 * KEPT):
+        answers.note(answer_about(key, f"question {number} ?"))
+    answers.note(answer_about(key, f"question {3 * KEPT - 1} ?"))
+    told = answers.at(key.segmentation.segments, 50, "optical", ScaleSource.MODEL_PRIOR)
+    assert [a.question for a in told] == [f"question {n} ?" for n in range(2 * KEPT, 3 * KEPT)]
+    failed = replace(answer_about(key, "question 20 ?"), status=Status.NO_ANSWER)
+    answers.note(failed)
+    told = answers.at(key.segmentation.segments, 51, "optical", ScaleSource.MODEL_PRIOR)
+    assert len(told) == KEPT - 1
+
+
+def test_the_distance_between_two_is_measured_between_where_they_are() -> None:
+    answers = FollowedAnswers()
+    pair = tuple(ObjectReference(name, track_id=n) for n, name in ((1, "mug"), (2, "bed")))
+    answers.note(SpatialAnswer("?", kind=Kind.DISTANCE, status=Status.OK, objects=pair))
+    one = Segment(1, 1, "mug", 1.0, (0, 0, 9, 9), 81, 1.0, 0.0, (0.0, 0.0, 1.0), 1)
+    two = Segment(2, 2, "bed", 1.0, (0, 0, 9, 9), 81, 3.0, 0.0, (0.0, 0.0, 3.0), 2)
+    (now,) = answers.at((one, two), 5, "optical", ScaleSource.ANCHORED)
+    assert now.measured == 2.0 and now.scale_source is ScaleSource.ANCHORED
