@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cooper_ros.core.errors import QuestionError
@@ -89,7 +90,10 @@ class Intake:
         return outputs.map_topics(camera) if outputs and not _own_image(request) else {}
 
     def to_message(self, answer: SpatialAnswer, request: Any) -> AnswerMessage:
-        """The answer to a request for the wire, with the age of its image."""
+        """The answer to a request for the wire, with the age of its image. A refusal too says
+        which camera was asked."""
+        if not answer.camera and not _own_image(request) and request.camera:
+            answer = replace(answer, camera=request.camera)
         now_ns = self._node.get_clock().now().nanoseconds
         return to_answer(
             answer,

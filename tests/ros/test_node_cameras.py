@@ -117,15 +117,17 @@ def test_a_question_says_which_camera_it_means(bench: Bench, node: Process, rig:
 
         def answered(request: AskSpatial.Request = request) -> Any:
             reply = bench.call(ask, request, node)
-            return reply if reply.answer.status != SpatialAnswer.STATUS_NO_IMAGE else None
+            late = (SpatialAnswer.STATUS_NO_IMAGE, SpatialAnswer.STATUS_STALE,
+                    SpatialAnswer.STATUS_TIMEOUT)  # fmt: skip
+            return reply if reply.answer.status not in late else None
 
         answer = bench.wait(answered, node).answer
         assert answer.camera == expected
         assert answer.header.frame_id == f"{expected}_optical_frame"
         topics = {step.topic for step in answer.trace if step.topic}
         assert all(topic.startswith(f"/cooper/{expected}/") for topic in topics)
-    bench.wait(lambda: [answer.camera for answer in answers][-3:] == ["rear", "front", "front"],
-               node)  # fmt: skip
+    bench.wait(lambda: answers and answers[-1].camera == "front", node)
+    assert {answer.camera for answer in answers} >= {"front", "rear"}
     wrong = bench.call(ask, AskSpatial.Request(question="is there a chair ?", camera="left"), node)
     assert wrong.answer.status == SpatialAnswer.STATUS_BAD_QUESTION
     assert "'left'" in wrong.message and "front, rear" in wrong.message

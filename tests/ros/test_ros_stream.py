@@ -61,7 +61,9 @@ class Model:
         shot = snapshot.message
         return Frame(shot.rgb(), shot.intrinsics, shot.stamp, "optical"), ""
 
-    def __call__(self, snapshot: Snapshot, cancel: Any, converted: Any = None) -> Perception:
+    def __call__(
+        self, snapshot: Snapshot, cancel: Any, early: Any = None, converted: Any = None
+    ) -> Perception:
         frame, problem = converted or self.convert(snapshot)
         shot = snapshot.message
         self.perceived.append(shot.stamp)
