@@ -13,6 +13,7 @@ WHERE = {
     "compressed": "kinds_images",
     "questions": "kinds_words",
     "parameters": "kinds_words",
+    "range_points": "kinds_range",
     "model_folders": "kinds_folders",
 }
 

@@ -1,5 +1,7 @@
 """A client process for the soak: asks one question after another, no two alike, until ctrl-C.
 
+Every third one goes to the action `~/reason`, the others to the service `~/ask`.
+
 python asker.py NAME PAUSE_S OUT.jsonl
 
 Per question one line: what was asked, what came back, and how often a reply arrived.
@@ -16,10 +18,12 @@ from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Duration
+from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from cooper_ros.action import Reason
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.srv import AskSpatial
 
@@ -40,6 +44,28 @@ def question(name: str, number: int) -> str:
     )
 
 
+def ask(client: Any, action: ActionClient, text: str, by_action: bool, replies: list[Any]) -> None:
+    """Send a question; whatever comes back is appended to `replies`, however often it comes."""
+
+    def receive(future: Any) -> None:
+        replies.append(future.result())
+
+    timeout = Duration(sec=TIMEOUT_S)
+    if not by_action:
+        client.call_async(AskSpatial.Request(question=text, timeout=timeout)).add_done_callback(
+            receive
+        )
+        return
+
+    def follow(future: Any) -> None:
+        future.result().get_result_async().add_done_callback(
+            lambda result: replies.append(result.result().result)
+        )
+
+    goal = Reason.Goal(question=text, timeout=timeout)
+    action.send_goal_async(goal, feedback_callback=lambda _: None).add_done_callback(follow)
+
+
 def main() -> int:
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -51,23 +77,23 @@ def main() -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     client = node.create_client(AskSpatial, "cooper/ask")
-    while not client.service_is_ready() and not stop.is_set():
+    action = ActionClient(node, Reason, "cooper/reason")
+    while not (client.service_is_ready() and action.server_is_ready()) and not stop.is_set():
         executor.spin_once(timeout_sec=0.1)
     number = 0
     with open(path, "w", encoding="utf-8", buffering=1) as out:
         while not stop.is_set():
             text = question(name, number)
-            request = AskSpatial.Request(question=text, timeout=Duration(sec=TIMEOUT_S))
+            by_action = number % 3 == 2
             replies: list[Any] = []
             started = time.monotonic()
-            client.call_async(request).add_done_callback(
-                lambda future, replies=replies: replies.append(future.result())
-            )
+            ask(client, action, text, by_action, replies)
             while not replies and time.monotonic() - started < LOST_S:
                 executor.spin_once(timeout_sec=0.2)
             answer = replies[0].answer if replies else None
             line = {
                 "question": text,
+                "by": "action" if by_action else "service",
                 "replies": len(replies),
                 "echo": answer.question if answer else None,
                 "status": int(answer.status) if answer else None,

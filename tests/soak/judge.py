@@ -71,6 +71,7 @@ def _answers(record: dict[str, Any], faults: list[str]) -> dict[str, Any]:
     times = sorted(line["took_s"] for line in asked) or [float("nan")]
     return {
         "asked": len(asked),
+        "by": dict(Counter(line.get("by", "service") for line in asked)),
         "lost": len(lost) + len(missing),
         "duplicated": len(doubled) + len(again),
         "statuses": dict(statuses.most_common()),
