@@ -24,6 +24,7 @@ Array = NDArray[np.float32]
 Vector = NDArray[Any]  # f64
 
 MIN_DEPTH_M = 0.05
+MAX_DEPTH_M = 10_000.0  # no range sensor sees farther; larger numbers are damage
 MAX_POINTS = 20_000  # in front of the camera; a cloud of more is thinned evenly
 OCCLUSION_CELL_PX = 1 / 80  # of the image width: window in which nearer points hide farther ones
 OCCLUSION_RATIO = 1.15
@@ -92,7 +93,8 @@ def anchors_from_points(
     """
     xyz: Vector = np.asarray(points, np.float64).reshape(-1, 3)
     with np.errstate(invalid="ignore"):
-        xyz = xyz[np.isfinite(xyz).all(axis=1) & (xyz[:, 2] > MIN_DEPTH_M)]
+        z = xyz[:, 2]
+        xyz = xyz[np.isfinite(xyz).all(axis=1) & (z > MIN_DEPTH_M) & (z < MAX_DEPTH_M)]
     if intrinsics.is_distorted:  # far outside the view the lens polynomial folds back into it
         slope = np.hypot(xyz[:, 0], xyz[:, 1]) / xyz[:, 2]
         xyz = xyz[slope <= 1.05 * _widest_slope(intrinsics)]

@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from cooper_ros.core.errors import IntrinsicsError, InvalidImageError
+from cooper_ros.core.errors import IntrinsicsError, InvalidImageError, shown
 from cooper_ros.core.projection import normalized_coordinates, project
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.ros.encodings import Encoding, find_encoding
@@ -122,7 +122,7 @@ def image_to_depth(msg: Image) -> NDArray[np.float32]:
     """
     if msg.encoding not in ("32FC1", "16UC1", "mono16"):
         raise InvalidImageError(
-            f"a depth image must be 32FC1 [m] or 16UC1 [mm], got {msg.encoding!r}"
+            f"a depth image must be 32FC1 [m] or 16UC1 [mm], got {shown(msg.encoding)}"
         )
     values = image_to_array(msg)
     if msg.encoding == "32FC1":

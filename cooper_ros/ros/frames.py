@@ -40,8 +40,9 @@ def matrix_of(transform: Any) -> Matrix:
 
 
 def transform_points(matrix: Matrix, points: ArrayLike) -> Matrix:
-    """Points f [n, 3] through a rigid transform: f64 [n, 3]."""
-    return np.asarray(points, np.float64).reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    """Points f [n, 3] through a rigid transform: f64 [n, 3]; not finite stays so."""
+    with np.errstate(invalid="ignore"):  # NaN and inf mean "no return": every cloud has them
+        return np.asarray(points, np.float64).reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 class Frames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -16,14 +17,18 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from PIL import Image as PillowImage  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage  # noqa: E402
 
+from cooper_ros.core.anchors import anchors_from_points  # noqa: E402
 from cooper_ros.core.errors import IntrinsicsError, InvalidImageError, ModelFolderError  # noqa: E402
 from cooper_ros.core.paths import find_model_folder  # noqa: E402
 from cooper_ros.core.types import Intrinsics  # noqa: E402
 from cooper_ros.ros.conversion import (  # noqa: E402
+    array_to_image,
     camera_info_to_intrinsics,
     compressed_to_rgb,
+    image_to_depth,
     intrinsics_to_camera_info,
 )
+from cooper_ros.ros.frames import transform_points  # noqa: E402
 from cooper_ros.ros.messages import to_duration  # noqa: E402
 from cooper_ros.runtime.folder import ModelFolder  # noqa: E402
 from cooper_ros.runtime.selftest import SELFTEST, run_selftest  # noqa: E402
@@ -87,6 +92,31 @@ def test_a_picture_is_not_turned_by_its_exif() -> None:
 def test_an_image_from_before_the_epoch_has_an_age() -> None:
     """A stamp of the year 1902 made an age that wraps around in its int32."""
     assert to_duration(3.9e9).sec == 2**31 - 1
+
+
+def test_a_range_image_of_no_known_encoding_is_refused_in_few_words() -> None:
+    """5000 characters of encoding made a message of 5000 characters."""
+    message = array_to_image(np.zeros((2, 2), np.uint16), "16UC1")
+    message.encoding = "x" * 5000
+    with pytest.raises(InvalidImageError, match="16UC1") as caught:
+        image_to_depth(message)
+    assert len(str(caught.value)) < 200
+
+
+def test_points_beyond_any_sensor_are_left_out() -> None:
+    """Depths of 1e38 overflowed where nearer points hide farther ones."""
+    points = np.array([[0.0, 0.0, 2.0], [0.0, 0.0, 3.4e38], [0.1, 0.0, np.inf], [0.0, 0.0, 1e5]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        anchors = anchors_from_points(points, Intrinsics.from_fov(60.0, 24, 18))
+    assert len(anchors) == 1
+
+
+def test_signalling_nans_of_a_lidar_do_not_warn() -> None:
+    points = np.frombuffer(bytes.fromhex("0100807f" * 3), "<f4")[None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(transform_points(np.eye(4), points)).all()
 
 
 @pytest.fixture
