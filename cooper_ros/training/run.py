@@ -133,10 +133,10 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
         "vit_model.stem",
         "vit_model.blocks",
     ]  # ImageNet convolutions, where the tower has them
-    # Stage 1 also trains the autoencoder's decoder, on the latents it will really get; the encoder
-    # stays,
-    # so that latents keep their meaning.
-    frozen.append("autoencoder.vae.encoder" if o.stage == "amg" else "autoencoder")
+    # Drawing also trains the autoencoder's decoder, on the latents it will really get; the encoder
+    # stays, so that latents keep their meaning.
+    draws = o.stage in ("amg", "sft")
+    frozen.append("autoencoder.vae.encoder" if draws else "autoencoder")
     freeze(model, *frozen)
     return model.train(), tokenizer
 
