@@ -6,6 +6,7 @@ and maps agree.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,11 @@ from cooper_ros.core.types import (
 )
 
 Array = NDArray[np.float32]
+
+
+LEAST_AREA_SHARE = 0.12
+"""A segment showing less of a surface than this share of the largest one of its class is taken for
+a stray piece of a drawn map, not for an object of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ class _Measurer:
         if name not in self.segmentation.names:
             known = ", ".join(self.segmentation.names)
             raise _Refused(Status.BAD_QUESTION, f"{name!r} is not among the classes: {known}")
-        return list(self.segmentation.of_class(name))
+        return prominent(self.segmentation.of_class(name))
 
     def _single(self, index: int) -> Segment:
         name, found = self.query.objects[index], self._found(index)
@@ -196,6 +202,19 @@ class _Measurer:
         if self.intrinsics is None or not self.intrinsics.is_valid:
             raise _Refused(Status.NOT_METRIC, "no valid camera intrinsics: publish camera_info")
         return self.depth, self.intrinsics
+
+
+def prominent(segments: Iterable[Segment]) -> list[Segment]:
+    """The segments of one class without stray pieces.
+
+    Compares visible surface, pixels times squared distance [px m^2], where distances are known
+    (things of one class are of like size, and a far one fills few pixels), else pixels.
+    """
+    found = list(segments)
+    metric = all(segment.distance_m == segment.distance_m for segment in found)
+    area = [s.pixel_count * (s.distance_m**2 if metric else 1.0) for s in found]
+    least = LEAST_AREA_SHARE * max(area, default=0.0)
+    return [s for s, shown in zip(found, area, strict=True) if shown >= least]
 
 
 def _nearest_first(segments: list[Segment]) -> list[Segment]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cooper_ros.core import geometry
 from cooper_ros.core.classes import PLURALS, SYNONYMS
+from cooper_ros.core.measure import prominent
 from cooper_ros.core.types import (
     NAN,
     UNKNOWN_POINT,
@@ -54,7 +55,7 @@ def distance_to_name(name: str, depth: DepthMap, segmentation: Segmentation) -> 
             f"unknown object {name[:40]!r}; known are: {', '.join(segmentation.names)}",
             reference=asked,
         )
-    found = tuple(ObjectReference.from_segment(s) for s in segmentation.of_class(label))
+    found = tuple(map(ObjectReference.from_segment, prominent(segmentation.of_class(label))))
     if not found:
         return ItemDistance(Status.NOT_VISIBLE, f"no {label} is visible", reference=asked)
     if len(found) > 1:

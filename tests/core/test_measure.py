@@ -10,10 +10,10 @@ import pytest
 from cooper_ros.core import geometry
 from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.core.errors import InvalidImageError
-from cooper_ros.core.measure import measure, measure_maps
+from cooper_ros.core.measure import measure, measure_maps, prominent
 from cooper_ros.core.query import FAMILIES, Query
 from cooper_ros.core.segments import build_segmentation
-from cooper_ros.core.types import DepthMap, Kind, Status
+from cooper_ros.core.types import DepthMap, Kind, Segment, Status
 
 
 @pytest.fixture
@@ -101,6 +101,17 @@ def test_two_of_a_name_are_ambiguous_with_candidates(room):
     assert len(distances) == 2 and distances == sorted(distances)
     assert "2 objects named 'ball'" in result.message
     assert ask(room, "between", "mug", "ball").status is Status.AMBIGUOUS
+
+
+def test_a_stray_piece_is_no_object_but_a_far_one_is():
+    """Equal pixels, four times the distance: sixteen times the surface."""
+    near = Segment(20, 1, "mug", 0.9, (0, 0, 8, 8), 64, distance_m=1.0)
+    far = Segment(20, 2, "mug", 0.9, (20, 0, 3, 2), 6, distance_m=3.0)
+    stray = Segment(20, 3, "mug", 0.4, (40, 0, 3, 2), 6, distance_m=1.0)
+    assert prominent([near, far, stray]) == [near, far]
+    unknown = [near, Segment(20, 4, "mug", 0.4, (40, 0, 3, 2), 6)]
+    assert prominent(unknown) == [near]
+    assert prominent([stray]) == [stray] and prominent([]) == []
 
 
 def test_absent_objects_are_not_visible(room):
