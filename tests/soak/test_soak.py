@@ -43,6 +43,7 @@ def test_a_short_soak(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_a_long_soak(tmp_path: Path, minutes: float) -> None:
     result = soak(tmp_path / "soak.json", minutes=minutes)
     print(json.dumps(result, indent=1))

@@ -22,7 +22,7 @@ LOSSES = {
     "sft": ("text",),
 }
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(3600)]
 
 
 def cooper(*arguments: object) -> None:
