@@ -24,25 +24,25 @@ kilted_build=(setuptools\<81 wheel "cmake>=3.22,<4" ninja catkin-pkg==1.1.1 empy
   lark-parser==0.12.0 ros-ament-package
   ros-kilted-ament-cmake ros-kilted-ament-cmake-gmock ros-kilted-ament-cmake-gtest
   ros-kilted-ament-cmake-include-directories ros-kilted-ament-cmake-pytest
-  ros-kilted-ament-cmake-python ros-kilted-ament-cmake-ros ros-kilted-python-cmake-module
+  ros-kilted-ament-cmake-python ros-kilted-ament-cmake-ros
   ros-kilted-rmw-fastrtps-cpp ros-kilted-rosidl-core-generators
   ros-kilted-rosidl-default-generators)
 kilted_run=("ros-rclpy[fastrtps]>=9,<10" ros-kilted-sensor-msgs ros-kilted-diagnostic-msgs
   ros-kilted-visualization-msgs ros-kilted-std-srvs ros-kilted-rosidl-default-runtime)
 tools=(pytest pytest-timeout "ruff>=0.8")
 
-install() {  # PYTHON VENV
-  [[ -x "$2/bin/python" ]] || "$1" -m venv "$2"
+install() {  # PYTHON VENV; called in an `if`, where -e does not count
+  [[ -x "$2/bin/python" ]] || "$1" -m venv "$2" || return 1
   local pip=("$2/bin/python" -m pip --disable-pip-version-check --no-input install
     --constraint tools/constraints.txt)
-  "${pip[@]}" --upgrade pip  # the one of an old Python resolves for many minutes
+  "${pip[@]}" --upgrade pip || return 1  # the one of an old Python resolves for many minutes
   if [[ "$ros" == kilted ]]; then
-    "${pip[@]}" "${kilted_build[@]}" "${kilted_run[@]}" "numpy<2.3"
+    "${pip[@]}" "${kilted_build[@]}" "${kilted_run[@]}" "numpy<2.3" || return 1
     # the build must see the ROS of this environment, and the extra `ros` would ask for Jazzy
     PATH="$PWD/$2/bin:$2/bin:$PATH" COOPER_ROS_INTERFACES=require "${pip[@]}" \
-      --no-build-isolation --editable '.[ort,sim]'
+      --no-build-isolation --editable '.[ort,sim]' || return 1
   else
-    COOPER_ROS_INTERFACES=require "${pip[@]}" --editable '.[ros,ort,sim]'
+    COOPER_ROS_INTERFACES=require "${pip[@]}" --editable '.[ros,ort,sim]' || return 1
   fi
   "${pip[@]}" "${tools[@]}"
 }

@@ -200,6 +200,10 @@ def test_the_environment_keeps_what_the_user_said() -> None:
     empty: dict[str, str] = {}
     environment.set_defaults(empty)
     profile = empty["FASTRTPS_DEFAULT_PROFILES_FILE"]
+    assert empty["FASTDDS_DEFAULT_PROFILES_FILE"] == profile  # the name that Kilted reads
+    newer = {"FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml"}
+    environment.set_defaults(newer)
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in newer
     text = open(profile, encoding="utf-8").read()
     assert "SHM" in text and "segment_size" in text
 
