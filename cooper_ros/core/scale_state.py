@@ -144,15 +144,31 @@ class ScaleState:
         return cls(space, np.array([b, a]), covariance, noise, quantile)
 
 
-def calibration_of(text: str) -> ScaleState | None:
-    """The state that a calibration text holds, None if it is empty. Raises ScaleError."""
-    return ScaleState.from_text(text) if text.strip() else None
+def calibrations_of(text: str) -> dict[str, ScaleState]:
+    """The states of a calibration text by camera name ("" = any camera): entries separated by `;`,
+    each with `name=` before it where it is for one camera of several. Raises ScaleError."""
+    states = {}
+    for entry in filter(str.strip, text.split(";")):
+        name, _, state = entry.rpartition("=")
+        states[name.strip()] = ScaleState.from_text(state.strip())
+    return states
+
+
+def calibration_text(text: str, camera: str, state: ScaleState | None) -> str:
+    """The text with the state of one camera put in, or taken out (None)."""
+    states = calibrations_of(text)
+    states.pop(camera, None)
+    if state is not None:
+        states[camera] = state
+    return "; ".join(
+        f"{name}={one.to_text()}" if name else one.to_text() for name, one in states.items()
+    )
 
 
 def calibration_problem(text: str) -> str:
     """Why a calibration text cannot be taken, for people; "" if it can."""
     try:
-        calibration_of(text)
+        calibrations_of(text)
     except ScaleError as error:
         return str(error)
     return ""

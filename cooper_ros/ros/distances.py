@@ -1,12 +1,13 @@
-"""Metres to named objects and to pixels, measured on the maps of one frame. No language model."""
+"""Metres to named objects, pixels and boxes, measured on one frame's maps. No language model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cooper_ros.core import geometry
 from cooper_ros.core.classes import PLURALS, SYNONYMS
@@ -17,10 +18,13 @@ from cooper_ros.core.types import (
     DepthMap,
     ObjectReference,
     Point3,
+    ScaleReport,
     Segmentation,
     Status,
 )
 
+OBJECT_SHARE = 0.25
+"""Share of a box from which on an object in it is what the box means."""
 _SINGULAR = {plural: name for name, plural in PLURALS.items()}
 
 
@@ -28,7 +32,7 @@ _SINGULAR = {plural: name for name, plural in PLURALS.items()}
 class ItemDistance:
     """Distance [m] to one item of a request, or the status and reason why there is none.
 
-    `candidates` are the objects of an ambiguous name.
+    `candidates` are the objects of an ambiguous name; `low_m`, `high_m` the 90 % interval.
     """
 
     status: Status
@@ -37,9 +41,12 @@ class ItemDistance:
     position: Point3 = UNKNOWN_POINT
     reference: ObjectReference = ObjectReference("")
     candidates: tuple[ObjectReference, ...] = ()
+    low_m: float = NAN
+    high_m: float = NAN
 
 
-def _class_name(name: str) -> str:
+def class_name(name: str) -> str:
+    """The class that a word means: singular, synonyms resolved."""
     word = name.strip().lower()
     word = _SINGULAR.get(word, word)
     return SYNONYMS.get(word, word)
@@ -47,7 +54,7 @@ def _class_name(name: str) -> str:
 
 def distance_to_name(name: str, depth: DepthMap, segmentation: Segmentation) -> ItemDistance:
     """Distance to the one object of this name."""
-    label = _class_name(name)
+    label = class_name(name)
     asked = ObjectReference(name)
     if label not in segmentation.names:
         return ItemDistance(
@@ -108,13 +115,68 @@ def _under(row: int, column: int, segmentation: Segmentation | None) -> ObjectRe
     return ObjectReference(names[class_id] if class_id < len(names) else "", class_id)
 
 
+Box = tuple[int, int, int, int]
+
+
+def distance_to_box(box: Box, depth: DepthMap, segmentation: Segmentation | None) -> ItemDistance:
+    """Distance to what fills most of a box (x, y, width, height) [px].
+
+    That is the object (else the floor, wall or ceiling) with most pixels in it; without classes,
+    or where none has a segment, all of the box. Measured on its pixels in the box alone.
+    """
+    height, width = depth.relative.shape
+    x, y, box_width, box_height = box
+    inside = np.zeros((height, width), bool)
+    inside[y : y + box_height, x : x + box_width] = True
+    if not inside.any():
+        return ItemDistance(
+            Status.BAD_QUESTION,
+            f"box {box_width}x{box_height} at ({x}, {y}) is not inside the {width}x{height} image",
+        )
+    reference, mask = ObjectReference("", box=box), inside
+    found = _largest_in(inside, segmentation)
+    if found is not None:
+        reference, mask = found
+    if not depth.metric or depth.intrinsics is None:
+        return ItemDistance(Status.NOT_METRIC, "depth is not metric", reference=reference)
+    distance = geometry.object_distance(depth.depth, mask, depth.intrinsics)
+    if not math.isfinite(distance):
+        return ItemDistance(Status.NO_ANSWER, "no depth in the box", reference=reference)
+    position = geometry.object_point(depth.depth, mask, depth.intrinsics)
+    return ItemDistance(Status.OK, "", distance, position, reference)
+
+
+def _largest_in(
+    inside: NDArray[np.bool_], segmentation: Segmentation | None
+) -> tuple[ObjectReference, NDArray[np.bool_]] | None:
+    """The segment with most pixels in a box and those pixels; objects before stuff."""
+    if segmentation is None or segmentation.labels.shape != inside.shape:
+        return None
+    total = int(inside.sum())
+    best: tuple[tuple[bool, int], ObjectReference, NDArray[np.bool_]] | None = None
+    for segment in segmentation.segments:
+        mask = segmentation.mask(segment) & inside
+        count = int(mask.sum())
+        if not count:
+            continue
+        # a box drawn around a thin object holds more background than object
+        rank = (segment.instance > 0 and count >= OBJECT_SHARE * total, count)
+        if best is None or rank > best[0]:
+            best = rank, ObjectReference.from_segment(segment), mask
+    return None if best is None else best[1:]
+
+
 def measure_items(
     names: Sequence[str],
     pixels: Sequence[tuple[float, float]],
     depth: DepthMap,
     segmentation: Segmentation | None,
+    boxes: Sequence[Box] = (),
 ) -> list[ItemDistance]:
-    """Distances to names, then to pixels, in order. A model without classes knows no names."""
+    """Distances to names, then to pixels, then to boxes, in order, with their intervals.
+
+    A model without classes knows no names.
+    """
     results = []
     for name in names:
         if segmentation is None:
@@ -128,4 +190,12 @@ def measure_items(
         else:
             results.append(distance_to_name(name, depth, segmentation))
     results.extend(distance_to_pixel(u, v, depth, segmentation) for u, v in pixels)
-    return results
+    results.extend(distance_to_box(box, depth, segmentation) for box in boxes)
+    if depth.scale is None:
+        return results
+    return [_bounded(item, depth.scale) for item in results]
+
+
+def _bounded(item: ItemDistance, scale: ScaleReport) -> ItemDistance:
+    low, high = scale.bounds(item.distance_m)
+    return replace(item, low_m=low, high_m=high)

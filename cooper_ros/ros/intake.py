@@ -12,6 +12,7 @@ from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.camera_names import choose_camera
 from cooper_ros.ros.fair_queue import RateLimit
 from cooper_ros.ros.messages import duration_to_seconds, time_to_ns, to_answer
+from cooper_ros.ros.reframe import answer_in
 from cooper_ros.ros.refusals import NotActiveError
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.runtime.asking import understand
@@ -94,6 +95,8 @@ class Intake:
         which camera was asked."""
         if not answer.camera and not _own_image(request) and request.camera:
             answer = replace(answer, camera=request.camera)
+        target = getattr(request, "target_frame", "")
+        answer = answer_in(self._node.transforms, answer, target)
         now_ns = self._node.get_clock().now().nanoseconds
         return to_answer(
             answer,

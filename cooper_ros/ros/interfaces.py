@@ -123,11 +123,15 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
     ),
     InterfaceSpec(
         SERVICE, "~/query_distance", "cooper_ros/srv/QueryDistance",
-        "Metres to names or pixels, measured on the maps; no language model.",
+        "Metres to names, pixels or boxes, measured on the maps; no language model.",
     ),
     InterfaceSpec(
         SERVICE, "~/model_info", "cooper_ros/srv/GetModelInfo",
         "What the node runs: classes, words, range, licence, provenance; cameras.",
+    ),
+    InterfaceSpec(
+        SERVICE, "~/calibrate_scale", "cooper_ros/srv/CalibrateScale",
+        "Teach the scale of depth from known distances, or from the anchors just seen.",
     ),
     InterfaceSpec(
         SERVICE, "~/enable", "std_srvs/srv/SetBool", "Pause and resume perception and answers."

@@ -25,6 +25,7 @@ from cooper_ros.ros.camera_names import camera_names
 from cooper_ros.ros.cameras import CameraSet
 from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
@@ -89,6 +90,11 @@ class CooperNode(LifecycleNode):
         if self.outputs is not None:  # what the topics were made for
             return self.outputs.cameras
         return camera_names(self.parameter("cameras"))
+
+    @property
+    def transforms(self) -> Frames | None:
+        """TF, while the node is active."""
+        return self.scale.frames if self.scale is not None else None
 
     def known_words(self) -> tuple[str, ...]:
         """Names of the objects that the loaded model knows."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.errors import FrameError
-from cooper_ros.core.types import ObjectReference, Point3, SpatialAnswer
+from cooper_ros.core.types import UNKNOWN_POINT, Frame, ObjectReference, Point3, SpatialAnswer
 from cooper_ros.ros.distances import ItemDistance
 from cooper_ros.ros.frames import Frames, transform_points
 
@@ -40,8 +40,19 @@ def moved_object(reference: ObjectReference, pose: NDArray[np.float64]) -> Objec
 
 
 def answer_in(frames: Frames | None, answer: SpatialAnswer, target: str) -> SpatialAnswer:
-    """The answer with positions and frame id in `target` ("" = as it is). Raises FrameError."""
-    pose = pose_for(frames, target, answer.frame_id, answer.stamp_ns)
+    """The answer with positions and frame id in `target` ("" = as it is).
+
+    Where TF cannot relate the frames, positions become unknown and the message says why: numbers
+    in another frame than the one asked for would be taken for it.
+    """
+    if not answer.stamp_ns and not answer.frame_id:
+        return answer  # no image was looked at
+    try:
+        pose = pose_for(frames, target, answer.frame_id, answer.stamp_ns)
+    except FrameError as error:
+        objects = tuple(replace(item, position=UNKNOWN_POINT) for item in answer.objects)
+        message = "; ".join(filter(None, (answer.message, f"no positions: {error}")))
+        return replace(answer, objects=objects, message=message)
     if pose is None:
         return answer
     objects = tuple(moved_object(item, pose) for item in answer.objects)
@@ -49,18 +60,24 @@ def answer_in(frames: Frames | None, answer: SpatialAnswer, target: str) -> Spat
 
 
 def items_in(
-    frames: Frames | None, frame: Any, items: list[ItemDistance], target: str
-) -> list[ItemDistance]:
-    """The same for measured distances to what is in a camera frame. Raises FrameError."""
-    pose = pose_for(frames, target, frame.frame_id, frame.stamp_ns)
+    frames: Frames | None, frame: Frame, items: list[ItemDistance], target: str
+) -> tuple[list[ItemDistance], str, str]:
+    """(items, frame id of their positions, problem): the same for measured distances."""
+    try:
+        pose = pose_for(frames, target, frame.frame_id, frame.stamp_ns)
+    except FrameError as error:
+        unknown = [_with_positions(item, lambda _: UNKNOWN_POINT) for item in items]
+        return unknown, frame.frame_id, f"no positions: {error}"
     if pose is None:
-        return items
-    return [
-        replace(
-            item,
-            position=moved(item.position, pose),
-            reference=moved_object(item.reference, pose),
-            candidates=tuple(moved_object(one, pose) for one in item.candidates),
-        )
-        for item in items
-    ]
+        return items, frame.frame_id, ""
+    return [_with_positions(item, lambda p: moved(p, pose)) for item in items], target, ""
+
+
+def _with_positions(item: ItemDistance, change: Callable[[Point3], Point3]) -> ItemDistance:
+    """An item with all its positions changed."""
+    return replace(
+        item,
+        position=change(item.position),
+        reference=replace(item.reference, position=change(item.reference.position)),
+        candidates=tuple(replace(one, position=change(one.position)) for one in item.candidates),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cooper_ros.core.scale_state import calibration_of
+from cooper_ros.core.scale_state import calibrations_of
 from cooper_ros.ros.evidence import EvidenceSources, ScaleSettings
 from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.ranges import RangeInput
@@ -25,9 +25,11 @@ IMAGE_ONLY = ("sensor_msgs/msg/Image",)
 
 
 class ScaleInputs:
-    """Alive from activate to deactivate. `prefix` stands before the topics of a named camera."""
+    """Alive from activate to deactivate; the topics of a named camera are below its name."""
 
-    def __init__(self, node: Any, frames: Frames, prefix: str = "") -> None:
+    def __init__(self, node: Any, frames: Frames, name: str = "") -> None:
+        prefix = f"{name}/" if name else ""
+        self._name = name
         self._node = node
         self._ranges = RangeInput(node, prefix + "range_points")
         self._external = RangeInput(node, prefix + "external_depth", IMAGE_ONLY)
@@ -50,7 +52,8 @@ class ScaleInputs:
         text = self._node.parameter("scale_calibration")
         if text != self._calibration_text:
             self._calibration_text = text
-            self.scaling.calibration = calibration_of(text)
+            states = calibrations_of(text)
+            self.scaling.calibration = states.get(self._name, states.get(""))
             self.scaling.forget()
 
     def close(self) -> None:
@@ -64,9 +67,7 @@ class ScaleSet(Mapping[str, ScaleInputs]):
 
     def __init__(self, node: Any, names: tuple[str, ...]) -> None:
         self.frames = Frames(node, node.parameter("use_tf"))
-        self._inputs = {
-            name: ScaleInputs(node, self.frames, f"{name}/" if name else "") for name in names
-        }
+        self._inputs = {name: ScaleInputs(node, self.frames, name) for name in names}
 
     def __getitem__(self, name: str) -> ScaleInputs:
         return self._inputs[name]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cooper_ros.core.anchors import anchors_from_depth
+from cooper_ros.core.anchors import Anchors, anchors_from_depth
 from cooper_ros.core.errors import CooperError, ScaleError
 from cooper_ros.core.images import resize_depth
 from cooper_ros.core.scale import LINEAR, LOG, MetricScaler, ScaleFit, ScaleState
@@ -209,6 +209,20 @@ class Scaling:
         """Drop what was learned from frames: another lens, another place."""
         self._last = None
         self._history.clear()
+
+    def calibrate(self, context: Any, anchors: Anchors) -> tuple[ScaleState, int, float]:
+        """(state, anchors used, relative residual) of anchors given by hand. Raises ScaleError."""
+        depth = context.spec.depth
+        space = LOG if depth.curve == "log" else LINEAR
+        nominal = context.nominal_depth()
+        prior = ScaleState.of_model(space, depth.metric)
+        fit = MetricScaler(space).fit(nominal, [anchors], context.frame.intrinsics, prior)
+        if fit.problem:
+            raise ScaleError(fit.problem)
+        row = np.rint(anchors.v).astype(int)
+        seen = fit.state.metres(nominal[row, np.rint(anchors.u).astype(int)])
+        residual = float(np.sqrt(np.nanmean((seen / anchors.depth_m - 1.0) ** 2)))
+        return fit.state, fit.anchor_count, residual
 
     def calibrate_from_history(self) -> tuple[ScaleState, int]:
         """(state, frames) that the fits of the last frames agree on. Raises ScaleError."""

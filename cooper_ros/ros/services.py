@@ -13,19 +13,21 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import SetBool
 
 from cooper_ros.core.errors import QuestionError
-from cooper_ros.core.types import NAN, ObjectReference, SpatialAnswer, Status
+from cooper_ros.core.types import ObjectReference, SpatialAnswer, Status
+from cooper_ros.ros.calibrating import CalibrateService
 from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.distances import ItemDistance, measure_items
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.messages import to_header, to_object, to_point
 from cooper_ros.ros.perception import Perception, explain
 from cooper_ros.ros.qos import QuestionQoS
+from cooper_ros.ros.reframe import items_in
 from cooper_ros.ros.refusals import message_of, status_of
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.srv import AskSpatial, QueryDistance
 
 MAX_ITEMS = 256
-"""Names and pixels in one request."""
+"""Names, pixels and boxes in one request."""
 
 
 class Services:
@@ -47,17 +49,19 @@ class Services:
             qos_profile=qos,
             callback_group=group,
         )
+        self._calibrating = CalibrateService(node, intake)
         node.create_service(SetBool, "~/enable", self._on_enable, callback_group=group)
 
     def expire(self) -> None:
         """End calls whose time is over; called by the node's timer."""
         for call in list(self._pending):
             call.expire()
+        self._calibrating.expire()
 
     @property
     def pending(self) -> int:
         """Calls that wait for their result."""
-        return len(self._pending)
+        return len(self._pending) + self._calibrating.pending
 
     async def _wait(self, call: PendingCall) -> Any:
         self._intake.submit(call)
@@ -120,30 +124,40 @@ class Services:
     async def _on_query(
         self, request: QueryDistance.Request, response: QueryDistance.Response
     ) -> QueryDistance.Response:
-        count = len(request.names) + len(request.pixels)
+        count = len(request.names) + len(request.pixels) + len(request.boxes)
 
         def work(perception: Perception, cancel: CancelToken) -> Any:
             pixels = [(point.x, point.y) for point in request.pixels]
-            return perception, measure_items(
-                request.names, pixels, perception.depth, perception.segmentation
+            boxes = [(b.x_offset, b.y_offset, b.width, b.height) for b in request.boxes]
+            items = measure_items(
+                request.names, pixels, perception.depth, perception.segmentation, boxes
             )
+            return perception, items
 
         def refuse(error: BaseException) -> Any:
-            names = [*request.names, *[""] * len(request.pixels)][:MAX_ITEMS]
+            unnamed = len(request.pixels) + len(request.boxes)
+            names = [*request.names, *[""] * unnamed][:MAX_ITEMS]
             status, text = status_of(error), message_of(error)
             items = [ItemDistance(status, text, reference=ObjectReference(name)) for name in names]
             return None, items or [ItemDistance(status, text)]
 
         try:
             if not 1 <= count <= MAX_ITEMS:
-                raise QuestionError(f"ask for 1 to {MAX_ITEMS} names and pixels, got {count}")
+                raise QuestionError(
+                    f"ask for 1 to {MAX_ITEMS} names, pixels and boxes, got {count}"
+                )
             where = self._intake.where(request)
             timeout_s = self._intake.timeout_s(request)
             call = PendingCall(work, refuse, timeout_s, self._intake.wake, **where)
             perception, items = await self._wait(call)
         except Exception as error:
             perception, items = refuse(error)
-        return _fill(response, perception, items)
+        if perception is None:
+            return _fill(response, None, items)
+        items, frame_id, problem = items_in(
+            self._node.transforms, perception.frame, items, request.target_frame
+        )
+        return _fill(response, perception, items, frame_id, problem)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         response.success, response.message = self._node.set_enabled(bool(request.data))
@@ -151,15 +165,19 @@ class Services:
 
 
 def _fill(
-    response: QueryDistance.Response, perception: Perception | None, items: list[ItemDistance]
+    response: QueryDistance.Response,
+    perception: Perception | None,
+    items: list[ItemDistance],
+    frame_id: str = "",
+    problem: str = "",
 ) -> QueryDistance.Response:
     if perception is not None:
-        response.header = to_header(perception.frame.stamp_ns, perception.frame.frame_id)
+        response.header = to_header(perception.frame.stamp_ns, frame_id)
         response.scale_source = int(perception.depth.scale_source)
     response.statuses = [int(item.status) for item in items]
     response.distances = [item.distance_m for item in items]
-    response.low = [NAN] * len(items)
-    response.high = [NAN] * len(items)
+    response.low = [item.low_m for item in items]
+    response.high = [item.high_m for item in items]
     response.positions = [to_point(item.position) for item in items]
     response.objects = [to_object(item.reference) for item in items]
     response.candidates = [to_object(c) for item in items for c in item.candidates]
@@ -169,5 +187,7 @@ def _fill(
     reasons = list(dict.fromkeys(item.message for item in failed))
     if perception is not None and perception.calibration_problem and failed:
         reasons.append(perception.calibration_problem)
+    if problem:
+        reasons.append(problem)
     response.message = "; ".join(reasons)
     return response

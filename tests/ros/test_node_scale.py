@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import Point
 from harness import FRAME, Bench, Process, room_image, room_info
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import Image, PointCloud2, PointField, RegionOfInterest
 
 from cooper_ros.core.projection import pixel_rays
 from cooper_ros.msg import DepthInfo
 from cooper_ros.ros.conversion import array_to_image, camera_info_to_intrinsics, image_to_array
-from cooper_ros.ros.messages import to_header
+from cooper_ros.ros.messages import to_header, to_point
 from cooper_ros.ros.qos import SensorDataQoS, StandardTopicQoS
+from cooper_ros.srv import AskSpatial, CalibrateScale, QueryDistance
 
 INTRINSICS = camera_info_to_intrinsics(room_info(), 320, 240)
 
@@ -135,7 +137,7 @@ def test_range_points_give_the_depth_their_scale(
 def test_the_scale_is_kept_for_a_moment_and_then_given_up(
     bench: Bench, node: Process, infos: list, prior: np.ndarray, lidar: Sensor, change: Any
 ) -> None:
-    change("scale_memory_s", 1.0, 2.0)
+    change("scale_memory_s", 600.0, 2.0)
     lidar.message = cloud(seen(prior, 1.4))
     anchored = new(
         bench,
@@ -147,6 +149,7 @@ def test_the_scale_is_kept_for_a_moment_and_then_given_up(
     kept = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED)
     assert kept.scale == pytest.approx(anchored.scale, rel=0.05) and kept.error_90 > 0.0
     assert kept.scale_age.sec + kept.scale_age.nanosec > 0
+    change("scale_memory_s", 0.0, 2.0)
     new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_MODEL_PRIOR)
 
 
@@ -216,3 +219,100 @@ def test_a_known_camera_height_anchors_the_floor(
         node,
         lambda m: "ground plane" in m.anchor_sources or "ground plane" in m.message,
     )
+
+
+def test_a_distance_measured_by_hand_calibrates_the_depth(
+    bench: Bench, node: Process, infos: list, prior: np.ndarray, change: Any
+) -> None:
+    client = bench.node.create_client(CalibrateScale, "cooper/calibrate_scale")
+    rows, columns = (40, 120, 200), (60, 160, 250)
+    lengths = np.linalg.norm(pixel_rays(INTRINSICS)[rows, columns], axis=1)
+    request = CalibrateScale.Request(
+        pixels=[to_point((u, v, 0.0)) for u, v in zip(columns, rows, strict=True)],
+        distances=[float(d) for d in 1.3 * prior[rows, columns] * lengths],
+    )
+    reply = bench.call(client, request, node)
+    assert reply.success, reply.message
+    values = prior[rows, columns]
+    assert reply.scale * values**reply.exponent == pytest.approx(1.3 * values, rel=0.06)
+    assert reply.anchor_count == 3 and 0.0 < reply.error_90 < 1.0 and reply.rmse < 0.1
+    info = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED)
+    assert info.scale == pytest.approx(reply.scale, rel=1e-3)
+    reset = CalibrateScale.Request(method=CalibrateScale.Request.METHOD_RESET)
+    assert bench.call(client, reset, node).success
+    new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_MODEL_PRIOR)
+    change("scale_calibration", reply.calibration, "")  # what was returned can be stored
+    new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "one distance for each"),
+        ({"names": ["zeppelin"], "distances": [1.0]}, "0 objects named 'zeppelin'"),
+        ({"pixels": [Point(x=5.0, y=5.0)], "distances": [-1.0]}, "above 0 m"),
+        ({"pixels": [Point(x=5.0, y=5.0)], "distances": [float("nan")]}, "above 0 m"),
+        ({"pixels": [Point(x=5000.0, y=5.0)], "distances": [1.0]}, "outside"),
+        ({"pixels": [Point(x=float("nan"), y=5.0)], "distances": [1.0]}, "outside"),
+        ({"method": 9}, "method 9"),
+        ({"method": 1}, "frames with usable anchors"),
+        ({"camera": "rear", "method": 2}, "rear"),
+    ],
+)
+def test_bad_calibrations_are_refused(
+    bench: Bench, node: Process, infos: list, prior: np.ndarray, change: Any, fields: dict,
+    reason: str,
+) -> None:
+    change("scale_memory_s", 0.5, 2.0)  # forgets nothing but what is older
+    client = bench.node.create_client(CalibrateScale, "cooper/calibrate_scale")
+    if fields.get("method") == 1:
+        reset = CalibrateScale.Request(method=2)
+        bench.call(client, reset, node)
+    reply = bench.call(client, CalibrateScale.Request(**fields), node)
+    assert not reply.success and reason in reply.message and np.isnan(reply.scale)
+
+
+def test_anchors_of_the_last_frames_calibrate(
+    bench: Bench, node: Process, infos: list, prior: np.ndarray, lidar: Sensor, change: Any
+) -> None:
+    change("scale_memory_s", 0.0, 2.0)
+    client = bench.node.create_client(CalibrateScale, "cooper/calibrate_scale")
+    lidar.message = cloud(seen(prior, 1.2))
+    start = len(infos)
+    anchored = DepthInfo.SCALE_ANCHORED
+    bench.wait(lambda: sum(m.scale_source == anchored for m in infos[start:]) >= 8, node)
+    request = CalibrateScale.Request(method=CalibrateScale.Request.METHOD_ANCHORS)
+    reply = bench.call(client, request, node)
+    assert reply.success and reply.anchor_count >= 3, reply.message
+    lidar.message = None
+    info = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED)
+    assert info.scale * 2.0**info.exponent == pytest.approx(2.4, rel=0.1)
+    bench.call(client, CalibrateScale.Request(method=2), node)
+
+
+def test_boxes_are_measured_with_their_interval_and_frames_that_are_unknown_are_named(
+    bench: Bench, node: Process, infos: list, prior: np.ndarray, lidar: Sensor
+) -> None:
+    client = bench.node.create_client(QueryDistance, "cooper/query_distance")
+    lidar.message = cloud(seen(prior, 1.5))
+    new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_ANCHORED)
+    box = RegionOfInterest(x_offset=10, y_offset=10, width=40, height=30)
+    outside = RegionOfInterest(x_offset=4000, y_offset=10, width=40, height=2**31)
+    request = QueryDistance.Request(pixels=[Point(x=30.0, y=25.0)], boxes=[box, outside])
+    reply = bench.call(client, request, node)
+    assert list(reply.statuses) == [1, 1, 12] and "not inside" in reply.message
+    for i in (0, 1):
+        assert 0.0 < reply.low[i] < reply.distances[i] < reply.high[i]
+    assert reply.scale_source == DepthInfo.SCALE_ANCHORED
+    assert reply.distances[1] == pytest.approx(
+        1.5 * float(np.median(prior[10:40, 10:50]) * 1.2), rel=0.2
+    )
+    request.target_frame = "map"
+    reply = bench.call(client, request, node)
+    assert "'map'" in reply.message and np.isnan(reply.positions[0].x)
+    assert reply.header.frame_id == FRAME and reply.distances[0] > 0.0
+    ask = bench.node.create_client(AskSpatial, "cooper/ask")
+    answer = bench.call(
+        ask, AskSpatial.Request(question="is there a chair ?", target_frame="map"), node
+    ).answer
+    assert "'map'" in answer.message and answer.header.frame_id == FRAME
