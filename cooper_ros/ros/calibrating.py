@@ -1,4 +1,4 @@
-"""The service `~/calibrate_scale`: distances measured by hand, or the anchors of the last frames."""
+"""The service `~/calibrate_scale`: distances known by hand, or the anchors of the last frames."""
 
 from __future__ import annotations
 
