@@ -34,11 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--beside-camera", action="store_true", help="run the simulated camera at the same time"
     )
+    parser.add_argument(
+        "--node", action="store_true",
+        help="what the ROS node costs beside the model: three processes, 640x480 and 1920x1080",
+    )  # fmt: skip
+    parser.add_argument(
+        "--topics", choices=("all", "maps"), default="maps", help="what the node publishes (--node)"
+    )
+    parser.add_argument("--rate", type=float, default=4.0, help="images per second (--node)")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds per size (--node)")
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Time and print."""
+    if args.node:
+        return _run_node(args)
     from cooper_ros.evaluation.bench import Options, bench
     from cooper_ros.evaluation.figures import plain
 
@@ -47,6 +58,22 @@ def run(args: argparse.Namespace) -> int:
     )
     figures = bench(options)
     print(_table(figures))
+    if args.json:
+        print(json.dumps(plain(figures)))
+    return 0
+
+
+def _run_node(args: argparse.Namespace) -> int:
+    from cooper_ros.evaluation.figures import plain
+    from cooper_ros.evaluation.node_bench import NodeOptions, bench_node, table
+
+    figures = bench_node(
+        NodeOptions(
+            args.runs, args.rate, args.topics, args.threads, args.model or "cooper-nano",
+            args.limit,
+        )  # fmt: skip
+    )
+    print(table(figures))
     if args.json:
         print(json.dumps(plain(figures)))
     return 0

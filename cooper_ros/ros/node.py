@@ -255,8 +255,9 @@ class CooperNode(LifecycleNode):
         outputs = self.outputs
 
         def publish(perception: Perception) -> None:
+            started = time.monotonic()
             outputs.publish(perception)
-            self._monitor.saw(perception)
+            self._monitor.saw(perception, time.monotonic() - started)
 
         perceiver = Perceiver(self.pipeline, self.cameras.find_info, self._scaling_of)
         self.stream = StreamPerceiver(

@@ -31,7 +31,8 @@ FindInfo = Callable[[str], "tuple[CameraInfo | None, str]"]
 class Perception:
     """One image and its maps; `context` answers questions about it.
 
-    `calibration_problem` says why lengths cannot be given in metres, "" if they can.
+    `calibration_problem` says why lengths cannot be given in metres, "" if they can. `seconds` is
+    what the model took, `convert_s` what the conversion of the message took before [s].
     """
 
     snapshot: Snapshot
@@ -41,6 +42,7 @@ class Perception:
     segmentation: Segmentation | None
     calibration_problem: str
     seconds: float
+    convert_s: float = 0.0
 
 
 def to_frame(snapshot: Snapshot, find_info: FindInfo) -> tuple[Frame, str]:
@@ -82,10 +84,14 @@ class Perceiver:
         self._pipeline = pipeline
         self._find_info = find_info
         self._find_scaling = find_scaling
+        self._convert_s = 0.0
 
     def convert(self, snapshot: Snapshot) -> tuple[Frame, str]:
         """See `to_frame`."""
-        return to_frame(snapshot, partial(self._find_info, snapshot.camera))
+        started = time.monotonic()
+        converted = to_frame(snapshot, partial(self._find_info, snapshot.camera))
+        self._convert_s = time.monotonic() - started
+        return converted
 
     def __call__(
         self,
@@ -96,8 +102,8 @@ class Perceiver:
     ) -> Perception:
         """Perceive one image (inference thread). `early` hears of it before its maps are made;
         `converted`: what `convert` gave for it."""
-        started = time.monotonic()
         frame, problem = converted or self.convert(snapshot)
+        started = time.monotonic()
         cancel.check()
         context = self._pipeline.see(frame)
         cancel.check()
@@ -119,6 +125,7 @@ class Perceiver:
             segmentation,
             problem or _scale_problem(depth),
             time.monotonic() - started,
+            self._convert_s,
         )
 
 
