@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cooper_ros.ros.perception import Perception
-from cooper_ros.ros.rates import Rate
+from cooper_ros.ros.rates import Rate, Taken
 from cooper_ros.ros.worker import Counters
 
 try:
@@ -36,7 +36,7 @@ class CameraState:
     """What became of one camera's images. Times in seconds, NaN before the first.
 
     `latency_s`: from the arrival of an image to the publication of its maps; `age_s`: from its
-    stamp to the same moment, by the node's clock; `own_s`: converting and publishing, the node's
+    stamp to the same moment, by the node's clock; `own`: converting and publishing, the node's
     own work. `problem`: why the newest could not be used.
     """
 
@@ -45,7 +45,7 @@ class CameraState:
     perception: Perception | None = None
     latency_s: float = math.nan
     age_s: float = math.nan
-    own_s: float = math.nan
+    own: Taken = Taken()
 
 
 class Monitor:
@@ -68,8 +68,8 @@ class Monitor:
             return
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
-    def saw(self, perception: Perception, publish_s: float) -> None:
-        """Note a frame whose maps are out, which took so long (inference thread)."""
+    def saw(self, perception: Perception, publishing: Taken) -> None:
+        """Note a frame whose maps are out (inference thread)."""
         snapshot = perception.snapshot
         state = self._state(snapshot.camera)
         now_ns = self._node.get_clock().now().nanoseconds
@@ -77,7 +77,7 @@ class Monitor:
         state.perception = perception
         state.problem = ""
         state.latency_s = snapshot.age_s
-        state.own_s = perception.convert_s + publish_s
+        state.own = perception.converting + publishing
         state.age_s = (now_ns - perception.frame.stamp_ns) / 1e9
 
     def failed(self, text: str, camera: str = "") -> None:
@@ -152,7 +152,8 @@ class Monitor:
         perception = state.perception
         if perception is not None:
             values["perception took [s]"] = f"{perception.seconds:.3f}"
-            values["convert and publish took [s]"] = f"{state.own_s:.4f}"
+            values["convert and publish took [s]"] = f"{state.own.wall_s:.4f}"
+            values["... of the processor [s]"] = f"{state.own.processor_s:.4f}"
             values["latency, image to maps [s]"] = f"{state.latency_s:.3f}"
             values["image age when published [s]"] = f"{state.age_s:.3f}"
             values["scale source"] = perception.depth.scale_source.name

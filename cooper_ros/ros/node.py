@@ -30,6 +30,7 @@ from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
+from cooper_ros.ros.rates import Stopwatch
 from cooper_ros.ros.reason_server import ReasonServer
 from cooper_ros.ros.refusals import message_of
 from cooper_ros.ros.scale_inputs import ScaleSet
@@ -255,9 +256,9 @@ class CooperNode(LifecycleNode):
         outputs = self.outputs
 
         def publish(perception: Perception) -> None:
-            started = time.monotonic()
-            outputs.publish(perception)
-            self._monitor.saw(perception, time.monotonic() - started)
+            with Stopwatch() as watch:
+                outputs.publish(perception)
+            self._monitor.saw(perception, watch.taken)
 
         perceiver = Perceiver(self.pipeline, self.cameras.find_info, self._scaling_of)
         self.stream = StreamPerceiver(

@@ -14,6 +14,7 @@ from cooper_ros.core.errors import IntrinsicsError
 from cooper_ros.core.types import DepthMap, Frame, ObjectReference, Segmentation, SpatialAnswer
 from cooper_ros.ros.conversion import camera_info_to_intrinsics, compressed_to_rgb, image_to_rgb
 from cooper_ros.ros.messages import time_to_ns
+from cooper_ros.ros.rates import Stopwatch, Taken
 from cooper_ros.ros.scaling import Scaling
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.ros.worker import Early
@@ -32,7 +33,7 @@ class Perception:
     """One image and its maps; `context` answers questions about it.
 
     `calibration_problem` says why lengths cannot be given in metres, "" if they can. `seconds` is
-    what the model took, `convert_s` what the conversion of the message took before [s].
+    what the model took, `converting` what the conversion of the message took before.
     """
 
     snapshot: Snapshot
@@ -42,7 +43,7 @@ class Perception:
     segmentation: Segmentation | None
     calibration_problem: str
     seconds: float
-    convert_s: float = 0.0
+    converting: Taken = Taken()
 
 
 def to_frame(snapshot: Snapshot, find_info: FindInfo) -> tuple[Frame, str]:
@@ -84,13 +85,13 @@ class Perceiver:
         self._pipeline = pipeline
         self._find_info = find_info
         self._find_scaling = find_scaling
-        self._convert_s = 0.0
+        self._converting = Taken()
 
     def convert(self, snapshot: Snapshot) -> tuple[Frame, str]:
         """See `to_frame`."""
-        started = time.monotonic()
-        converted = to_frame(snapshot, partial(self._find_info, snapshot.camera))
-        self._convert_s = time.monotonic() - started
+        with Stopwatch() as watch:
+            converted = to_frame(snapshot, partial(self._find_info, snapshot.camera))
+        self._converting = watch.taken
         return converted
 
     def __call__(
@@ -125,7 +126,7 @@ class Perceiver:
             segmentation,
             problem or _scale_problem(depth),
             time.monotonic() - started,
-            self._convert_s,
+            self._converting,
         )
 
 

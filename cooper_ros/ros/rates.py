@@ -1,9 +1,12 @@
-"""How often something happens."""
+"""How often something happens, and how long it takes."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from dataclasses import dataclass
+from typing import Any
 
 WINDOW_S = 10.0
 
@@ -33,3 +36,27 @@ class Rate:
         if len(times) < 2 or times[-1] <= times[0]:
             return 0.0
         return (len(times) - 1) / (times[-1] - times[0])
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Time [s] by the clock, and of the processor in this thread; NaN = not measured."""
+
+    wall_s: float = math.nan
+    processor_s: float = math.nan
+
+    def __add__(self, other: Taken) -> Taken:
+        return Taken(self.wall_s + other.wall_s, self.processor_s + other.processor_s)
+
+
+class Stopwatch:
+    """Context manager; `taken` is what its block took."""
+
+    def __enter__(self) -> Stopwatch:
+        self._started = time.monotonic(), time.thread_time()
+        self.taken = Taken()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        wall, processor = self._started
+        self.taken = Taken(time.monotonic() - wall, time.thread_time() - processor)
