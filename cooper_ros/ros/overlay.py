@@ -73,5 +73,6 @@ def _draw_objects(
         text = f"{segment.label} #{segment.track_id}" if segment.track_id else segment.label
         if math.isfinite(segment.distance_m):
             text += f" {segment.distance_m:.2f} m"
-        put_text(picture, text, x, max(y - 4, 12))
+        (wide, _), _ = cv2.getTextSize(text, FONT, 0.5, 1)
+        put_text(picture, text, max(min(x, picture.shape[1] - wide), 0), max(y - 4, 12))
     return picture
