@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import runpy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from action_msgs.msg import GoalStatus
 from harness import Bench, Process, room_image, room_info
+from rcl_interfaces.srv import SetParameters
 from reasoning import ABORTED, CANCELED, SUCCEEDED, Feedback, Goal, Reasoner
 
 from cooper_ros.core.types import SpatialAnswer, Status, StepType
 from cooper_ros.msg import DepthInfo
 from cooper_ros.msg import SpatialAnswer as Answer
 from cooper_ros.ros.client import CooperClient
+from cooper_ros.ros.parameters import BY_NAME
 from cooper_ros.ros.qos import StandardTopicQoS
 from cooper_ros.ros.reason_client import ReasonState
 
@@ -151,6 +154,50 @@ def test_the_client_asks_more_about_an_image(cooper: CooperClient) -> None:
     again = cooper.ask("is there a table ?", about=first)
     assert again.stamp_ns == first.stamp_ns > 0
     assert (again.text, again.confidence) == (first.text, first.confidence)
+
+
+@pytest.fixture
+def setting(bench: Bench, node: Process) -> Iterator[Callable[[str, Any], None]]:
+    """Sets a parameter of the node; puts the default back in the end."""
+    client = bench.node.create_client(SetParameters, "cooper/set_parameters")
+    changed = []
+
+    def change(name: str, value: Any) -> None:
+        changed.append(name)
+        parameter = rclpy.Parameter(name, value=value).to_parameter_msg()
+        reply = bench.call(client, SetParameters.Request(parameters=[parameter]), node)
+        assert reply.results[0].successful, reply.results[0].reason
+
+    yield change
+    for name in list(changed):
+        change(name, BY_NAME[name].default)
+
+
+def test_limits_of_a_client_are_parameters(
+    reasoner: Reasoner, setting: Callable[[str, Any], None]
+) -> None:
+    setting("client_rate_hz", 0.01)
+    start(reasoner, 0, "eager").result()
+    status, result = start(reasoner, 0, "eager").result()
+    assert status == ABORTED and result.answer.status == Answer.STATUS_BUSY
+    assert "client 'eager'" in result.message and "client_rate_hz" in result.message
+    assert start(reasoner, 0, "another").result()[1].answer.status != Answer.STATUS_BUSY
+    setting("client_rate_hz", 0.0)
+    setting("client_queue_size", 1)
+    results = [goal.result()[1] for goal in [start(reasoner, 0, "eager") for _ in range(8)]]
+    busy = [r.message for r in results if r.answer.status == Answer.STATUS_BUSY]
+    assert busy and all("client_queue_size" in message for message in busy)
+
+
+def test_how_many_images_are_kept_is_a_parameter(
+    cooper: CooperClient, setting: Callable[[str, Any], None]
+) -> None:
+    setting("kept_frames", 0)
+    first = cooper.ask("is there a table ?")
+    while cooper.ask("is there a chair ?").stamp_ns == first.stamp_ns:
+        pass
+    answer = cooper.ask("is there a table ?", about=first)
+    assert answer.status is Status.STALE and "kept_frames" in answer.message
 
 
 def test_a_goal_without_a_node_ends_with_the_reason(ros: None) -> None:
