@@ -59,7 +59,7 @@ class Model:
             context=self,
             calibration_problem="",
             depth=SimpleNamespace(metric=True),
-            snapshot=SimpleNamespace(from_camera=True, camera=""),
+            snapshot=SimpleNamespace(from_camera=False, camera=""),
         )
 
 
