@@ -22,6 +22,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("cooper_ros.cli.demo", "simulated camera, node and questions, all at once"),
     "view": ("cooper_ros.cli.view", "a web page with camera, depth, segmentation and questions"),
     "bag": ("cooper_ros.cli.bag", "record, play and ask about bags without `ros2 bag`"),
+    "doctor": ("cooper_ros.cli.doctor", "what works on this machine, and what to do"),
     "perceive": ("cooper_ros.cli.perceive", "depth and segmentation of one image file"),
     "ask": ("cooper_ros.cli.ask", "ask a question about one image file"),
     "eval": ("cooper_ros.cli.eval", "score a model on unseen scenes"),
