@@ -24,7 +24,7 @@ kilted_build=(setuptools\<81 wheel "cmake>=3.22,<4" ninja catkin-pkg==1.1.1 empy
   lark-parser==0.12.0 ros-ament-package
   ros-kilted-ament-cmake ros-kilted-ament-cmake-gmock ros-kilted-ament-cmake-gtest
   ros-kilted-ament-cmake-include-directories ros-kilted-ament-cmake-pytest
-  ros-kilted-ament-cmake-python ros-kilted-ament-cmake-ros
+  ros-kilted-ament-cmake-python ros-kilted-ament-cmake-ros ros-kilted-ament-cmake-ros-core
   ros-kilted-rmw-fastrtps-cpp ros-kilted-rosidl-core-generators
   ros-kilted-rosidl-default-generators)
 kilted_run=("ros-rclpy[fastrtps]>=9,<10" ros-kilted-sensor-msgs ros-kilted-diagnostic-msgs

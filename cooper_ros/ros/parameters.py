@@ -332,6 +332,8 @@ def declare(node: Any) -> None:
 
     def check(changes: Iterable[Any]) -> Any:
         for change in changes:
+            if not change.name:  # rclpy would take it
+                return SetParametersResult(successful=False, reason="the parameter has no name")
             spec = BY_NAME.get(change.name)
             problem = problem_with(spec, change.value) if spec else ""
             if problem:

@@ -14,6 +14,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from all_kinds import ALL  # noqa: E402
+from fuzzing import judge  # noqa: E402
 from PIL import Image as PillowImage  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage  # noqa: E402
 
@@ -33,6 +35,12 @@ from cooper_ros.ros.messages import to_duration  # noqa: E402
 from cooper_ros.runtime.folder import ModelFolder  # noqa: E402
 from cooper_ros.runtime.selftest import SELFTEST, run_selftest  # noqa: E402
 from cooper_ros.runtime.spec import ModelSpec  # noqa: E402
+
+
+def test_a_parameter_without_a_name_is_refused() -> None:
+    """rclpy takes it, and nothing is set."""
+    outcome, problem = judge(ALL["parameters"](), ("", 1000))
+    assert not problem and outcome == "CooperError"
 
 
 def info() -> CameraInfo:
