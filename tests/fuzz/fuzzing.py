@@ -26,7 +26,10 @@ import numpy as np
 from cooper_ros.core.errors import CooperError
 
 LIMIT_S = 20.0
-"""Longest time for one input; generous, because the machine may be busy."""
+"""Most processor time for one input."""
+
+WAIT_S = 300.0
+"""Longest wait for one input: long, because the machine may be busy with other things."""
 
 MEMORY_MIB = 1536
 """Most that the peak memory may grow over a whole run of small inputs."""
@@ -113,15 +116,18 @@ def _watched() -> Iterator[None]:
     def late(*_: Any) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+    clocks = {signal.SIGPROF: signal.ITIMER_PROF, signal.SIGALRM: signal.ITIMER_REAL}
+    before = {number: signal.signal(number, late) for number in clocks}
+    signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+    signal.setitimer(signal.ITIMER_REAL, WAIT_S)
     _watching = True
     try:
         yield
     finally:
         _watching = False
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+        for number, clock in clocks.items():
+            signal.setitimer(clock, 0.0)
+            signal.signal(number, before[number])
 
 
 def judge(kind: Kind, value: Any) -> tuple[str, str]:
@@ -138,7 +144,7 @@ def judge(kind: Kind, value: Any) -> tuple[str, str]:
             return "", f"{type(error).__name__} with a message of {len(text)} characters"
         outcome = type(error).__name__
     except Hang:
-        return "", f"still busy after {LIMIT_S:g} s\n{traceback.format_exc(limit=-6)}"
+        return "", f"still busy after {LIMIT_S:g} s of processor time or {WAIT_S:g} s\n{traceback.format_exc(limit=-6)}"
     except Exception:
         return "", traceback.format_exc(limit=-6)
     if _opened:

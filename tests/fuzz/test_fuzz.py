@@ -6,6 +6,7 @@ test_found.py.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -90,14 +91,16 @@ def test_the_judge_finds_faults(feed, reason, tmp_path) -> None:
     assert not outcome and reason in problem
 
 
-def test_the_judge_ends_a_hang(monkeypatch) -> None:
+@pytest.mark.parametrize(("limit", "busy"), [("LIMIT_S", True), ("WAIT_S", False)])
+def test_the_judge_ends_a_hang(monkeypatch, limit: str, busy: bool) -> None:
     import fuzzing
 
-    monkeypatch.setattr(fuzzing, "LIMIT_S", 0.2)
+    monkeypatch.setattr(fuzzing, limit, 0.2)
 
     def endless(_: object) -> str:
-        while True:
+        while busy or not time.sleep(30.0):
             pass
+        return "never"
 
     assert "still busy" in judge(Kind("x", lambda r: None, endless), None)[1]
 
