@@ -144,7 +144,8 @@ def judge(kind: Kind, value: Any) -> tuple[str, str]:
             return "", f"{type(error).__name__} with a message of {len(text)} characters"
         outcome = type(error).__name__
     except Hang:
-        return "", f"still busy after {LIMIT_S:g} s of processor time or {WAIT_S:g} s\n{traceback.format_exc(limit=-6)}"
+        limits = f"{LIMIT_S:g} s of processor time or {WAIT_S:g} s"
+        return "", f"still busy after {limits}\n{traceback.format_exc(limit=-6)}"
     except Exception:
         return "", traceback.format_exc(limit=-6)
     if _opened:
