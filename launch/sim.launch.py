@@ -1,6 +1,6 @@
 """The simulated robot camera and the perception node, as two processes.
 
-    ros2 launch cooper_ros sim.launch.py seed:=3
+    ros2 launch cooper_ros sim.launch.py seed:=3 view:=true
     ros2 service call /cooper/ask cooper_ros/srv/AskSpatial "{question: 'how far is the mug ?'}"
 """
 
@@ -25,11 +25,19 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "hold", default_value="false", description="true = the camera does not move."
             ),
+            DeclareLaunchArgument(
+                "view", default_value="false", description="true = serve the web page."
+            ),
+            DeclareLaunchArgument("port", default_value="8080", description="Port of the page."),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(
                     PathJoinSubstitution([share, "launch", "cooper.launch.py"])
                 ),
-                launch_arguments={"namespace": LaunchConfiguration("namespace")}.items(),
+                launch_arguments={
+                    "namespace": LaunchConfiguration("namespace"),
+                    "view": LaunchConfiguration("view"),
+                    "port": LaunchConfiguration("port"),
+                }.items(),
             ),
             Node(
                 package="cooper_ros",

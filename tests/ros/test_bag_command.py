@@ -41,8 +41,8 @@ def command(*arguments: str) -> tuple[int, Any, str]:
     return process.returncode, json.loads(lines[-1]) if lines else None, err
 
 
-def write_bag(path: Path, shades: tuple[int, ...], info_at: int = 1) -> Path:
-    """Images that differ in brightness; camera_info comes with image number `info_at`."""
+def write_bag(path: Path, shades: tuple[int, ...], info_at: int | None = 1) -> Path:
+    """Images that differ in brightness; camera_info with image number `info_at`, None = all."""
     definitions = Definitions()
     with Writer(path, version=9) as writer:
         connections = {}
@@ -54,7 +54,7 @@ def write_bag(path: Path, shades: tuple[int, ...], info_at: int = 1) -> Path:
             header = to_header(stamp_ns, "cam_optical")
             image = array_to_image(picture() - shade, "rgb8", header)
             writer.write(connections["/cam/image_raw"], stamp_ns, serialize_message(image))
-            if number == info_at:
+            if info_at in (number, None):
                 info = room_info()
                 info.header = header
                 writer.write(connections["/cam/camera_info"], stamp_ns, serialize_message(info))

@@ -151,6 +151,10 @@ def test_part_of_a_bag_can_be_played(recorded: tuple[Path, list[bytes]], ros: No
         assert player.play(threading.Event(), start_s=later)
         assert player.counts == {"/rec/image": COUNT - 2}
         player.destroy_node()
+        player = Player(bag, rate=1000.0)
+        assert player.play(threading.Event(), start_s=bag.duration_s)
+        assert player.counts == {"/rec/image": 1, "/rec/labels": 1}, "latched: still sent"
+        player.destroy_node()
         for wrong in ({"rate": 0.0}, {"clock_hz": -1.0}, {"remaps": ["/a=/b"]}):
             with pytest.raises(BagError):
                 Player(bag, **wrong)

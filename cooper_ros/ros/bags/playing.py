@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from cooper_ros.core.errors import BagError
@@ -17,6 +18,8 @@ from cooper_ros.ros.bags.reading import Bag
 from cooper_ros.ros.messages import to_time
 
 POLL_S = 0.05
+SETTLED_S = 0.5
+"""A node's readers become known one by one; it starts when none came for so long [s]."""
 
 
 class Player(Node):
@@ -51,6 +54,7 @@ class Player(Node):
         self.problems: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self._publishers_by_topic: dict[str, Any] = {}
+        self._latched: list[str] = []
         for topic in bag.topics:
             if topics is not None and topic.name not in topics:
                 continue
@@ -63,9 +67,12 @@ class Player(Node):
                 self.problems[topic.name] = str(error)
                 self.get_logger().warning(f"{topic.name} is not played: {error}")
                 continue
+            profile = to_play(topic.qos)
             self._publishers_by_topic[topic.name] = self.create_publisher(
-                kind, topic.name, to_play(topic.qos)
+                kind, topic.name, profile
             )
+            if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+                self._latched.append(topic.name)
             self.counts[topic.name] = 0
         if not self.counts:
             self.destroy_node()
@@ -80,20 +87,29 @@ class Player(Node):
         return {name: p.topic_name for name, p in self._publishers_by_topic.items()}
 
     def wait_for_readers(self, timeout_s: float, stop: threading.Event) -> bool:
-        """Wait until one of the topics has a reader; False if none came in time."""
+        """Wait until there are readers and no more appear; False if none came in time."""
         deadline = time.monotonic() + timeout_s
-        while not stop.is_set():
-            if any(p.get_subscription_count() for p in self._publishers_by_topic.values()):
+        count, since = 0, time.monotonic()
+        while not stop.is_set() and time.monotonic() < deadline:
+            now = sum(p.get_subscription_count() for p in self._publishers_by_topic.values())
+            if now != count:
+                count, since = now, time.monotonic()
+            elif count and time.monotonic() - since >= SETTLED_S:
                 return True
-            if time.monotonic() >= deadline:
-                return False
             stop.wait(POLL_S)
-        return False
+        return bool(count)
 
     def play(
         self, stop: threading.Event, *, start_s: float = 0.0, stop_s: float | None = None
     ) -> bool:
-        """Play once, from `start_s` to `stop_s` of the bag [s]; False if `stop` ended it."""
+        """Play once, from `start_s` to `stop_s` of the bag [s]; False if `stop` ended it.
+
+        Latched messages from before `start_s` (/tf_static) are sent first.
+        """
+        if start_s > 0.0 and self._latched:
+            earlier = {m.topic: m for m in self._bag.messages(self._latched, 0.0, start_s)}
+            for message in earlier.values():
+                self.send(message.topic, message.data)
         began: float | None = None
         first_ns = 0
         ticks = 0
