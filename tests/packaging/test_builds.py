@@ -30,6 +30,8 @@ assert deserialize_message(serialize_message(answer), AskSpatial.Response) == an
 prefix = Path(sys.argv[1])
 assert prefix in Path(cooper_ros.__file__).parents, cooper_ros.__file__
 assert prefix in find_shared("config/fastdds_shm.xml").parents
+page = Path(cooper_ros.__file__).parent / "ros" / "view" / "page"
+assert {file.name for file in page.iterdir()} == {"index.html", "view.css", "view.js"}
 """
 
 
@@ -117,6 +119,6 @@ def test_colcon_build(tmp_path: Path, symlink: bool) -> None:
     installed = workspace / "install/cooper_ros"
     sourced = ["bash", "-c", 'source install/setup.bash && exec "$@"', "bash"]
     run(*sourced, "python", "-c", USE, workspace if symlink else installed, cwd=workspace, env=ros)
-    for name in ("cooper_node", "cooper_sim_camera"):
+    for name in ("cooper_bag", "cooper_node", "cooper_sim_camera", "cooper_view"):
         assert os.access(installed / "lib/cooper_ros" / name, os.X_OK), name
     assert (installed / "share/cooper_ros/package.xml").is_file()
