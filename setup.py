@@ -187,7 +187,9 @@ class BinaryDistribution(Distribution):
 setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_dir={"": "."},  # makes `pip install -e` use a plain .pth file: extend_path needs it
-    package_data={NAME: ["_exe_wrapper.in", "py.typed", "evaluation/data/*.npz", "ros/view/page/*"]},
+    package_data={
+        NAME: ["_exe_wrapper.in", "py.typed", "evaluation/data/*.npz", "ros/view/page/*"]
+    },
     data_files=shared_data(),
     cmdclass={"build_ext": BuildInterfaces, "install_data": InstallData},
     distclass=BinaryDistribution,
