@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import time
@@ -83,7 +84,7 @@ def _packages() -> list[Check]:
         ("cv_bridge", "rare image encodings"),
     ):
         try:
-            __import__(module)
+            importlib.import_module(module)
         except ImportError as error:
             if use:
                 needed = f"only for {use}"
