@@ -159,8 +159,11 @@ def publish(perception: Perception) -> None:
 
 def perceive(message: Any, info: CameraInfo | None) -> str:
     """The node's way of one image, from message to messages."""
-    perceiver = Perceiver(toy_pipeline(), lambda *_: (info, "" if info else "none came"), publish)
+    perceiver = Perceiver(
+        toy_pipeline(), find_info=lambda *_: (info, "" if info else "none came")
+    )
     perception = perceiver(Snapshot(message), CancelToken())
+    publish(perception)
     frame = perception.frame
     assert frame.rgb.dtype == np.uint8 and frame.rgb.ndim == 3
     if frame.intrinsics is None:
