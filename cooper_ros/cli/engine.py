@@ -1,8 +1,9 @@
-"""Build, list and check TensorRT engines of a model folder.
+"""Build, list and check TensorRT engines of a model folder, or make its int8 form for CPUs.
 
 Engines go to the user's cache, addressed by content: a changed model, builder or target is built
 anew, anything else is found again. Named architectures need no GPU (TensorRT-RTX builds on the
-CPU); `--target device` builds for the GPU of this machine.
+CPU); `--target device` builds for the GPU of this machine. `int8` writes a model folder whose CPU
+graphs multiply in 8 bits.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 EXAMPLE = "cooper engine build engines/cooper-nano --target sm86"
 
@@ -29,13 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("folder", nargs="?", help="model folder or model name (default: nano)")
         action.add_argument("--target", choices=list(TARGETS), default="device", help=targets)
         action.add_argument("--json", action="store_true", help="last line: one JSON object")
+    int8 = actions.add_parser("int8", help="write an int8 form of a model folder for CPUs")
+    int8.add_argument("folder", nargs="?", help="model folder or model name (default: nano)")
+    int8.add_argument("--out", type=Path, required=True, help="model folder to write")
     listing = actions.add_parser("list", help="all engines in the cache", description="all engines")
     listing.add_argument("--json", action="store_true", help="last line: one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run an action; 1 if an engine is missing, damaged or cannot be built."""
-    return {"build": _build, "check": _check, "list": _list}[args.action](args)
+    return {"build": _build, "check": _check, "list": _list, "int8": _int8}[args.action](args)
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -72,6 +77,23 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({graph: record is not None for graph, record in found.items()}))
     return 0 if all(found.values()) else 1
+
+
+def _int8(args: argparse.Namespace) -> int:
+    from cooper_ros.core.paths import find_model_folder
+    from cooper_ros.deploy.int8 import quantise
+    from cooper_ros.runtime.folder import ModelFolder
+
+    source = ModelFolder.open(find_model_folder(args.folder))
+    made = quantise(source, args.out, progress=_report)
+    for graph in made.graphs:
+        before, after = (f.graph_file(graph).stat().st_size / 2**20 for f in (source, made))
+        print(f"{graph:20s} {before:6.2f} -> {after:6.2f} MiB")
+    print(
+        f"{made.path}: model {made.name!r}. Its intervals are to be fitted: cooper eval calibrate; "
+        f"what it costs: cooper eval ablation --other int8={made.path}"
+    )
+    return 0
 
 
 def _list(args: argparse.Namespace) -> int:

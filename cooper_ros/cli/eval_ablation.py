@@ -29,6 +29,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="another trained model as one more row, e.g. one trained without camera rays; "
         "may be given several times",
     )
+    add(
+        "--rows",
+        metavar="NAMES",
+        help="only these rows besides the first, with commas between (e.g. true_maps,no_maps); "
+        "none: only --other",
+    )
     add("--save", type=Path, metavar="FILE", help="write the JSON there")
     add(
         "--page",
@@ -61,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
         processes=args.processes,
         backend=args.backend,
     )
-    variants = ablation.with_others([_other(text) for text in args.other])
+    others = [_other(text) for text in args.other]
+    variants = ablation.with_others(others, None if args.rows is None else args.rows.split(","))
     ablation.check_models(options, variants)
     model_id = CooperPipeline.open(options.model, options.backend).model_id
     folder = pictures_folder()

@@ -11,8 +11,17 @@ HELP = "train a model: autoencoder | see | amg | sft"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of all stages."""
     parser.add_argument("stage", choices=["autoencoder", "see", "amg", "sft"])
-    parser.add_argument("--data", required=True, help="folder of training shards (cooper data sim)")
-    parser.add_argument("--val", required=True, help="folder of validation shards")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="folder of training shards (cooper data sim, npz or parquet), or "
+        "sim:[seed=0,frames=6000,rooms=20,views=10,processes=1] to render while training",
+    )
+    parser.add_argument(
+        "--val",
+        required=True,
+        help="folder of validation shards, or sim:frames=160 to render them once",
+    )
     parser.add_argument(
         "--out", required=True, help="run folder; an interrupted run continues from it"
     )

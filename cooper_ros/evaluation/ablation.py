@@ -75,10 +75,18 @@ VARIANTS = (
 )
 
 
-def with_others(others: Sequence[tuple[str, str]]) -> tuple[Variant, ...]:
-    """All variants, and one row per other model: (title, folder). Raises CooperError for a title
-    that is there twice."""
-    found = VARIANTS + tuple(Variant(title, title, model=folder) for title, folder in others)
+def with_others(
+    others: Sequence[tuple[str, str]], rows: Sequence[str] | None = None
+) -> tuple[Variant, ...]:
+    """The reference, the named `rows` (None: all variants), and one row per other model: (title,
+    folder). Raises CooperError for an unknown row or a title that is there twice."""
+    wanted = [name for name in rows or () if name not in ("", "none", REFERENCE.name)]
+    known = [variant.name for variant in VARIANTS]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise CooperError(f"--rows: there is no row {unknown[0]!r}; known: {', '.join(known)}")
+    chosen = tuple(v for v in VARIANTS if rows is None or v is REFERENCE or v.name in wanted)
+    found = chosen + tuple(Variant(title, title, model=folder) for title, folder in others)
     names = [variant.name for variant in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -44,11 +44,13 @@ class FrameBatch:
 
 
 class FrameStore:
-    """All shards of a folder in memory; ``rank`` of ``world`` takes every world-th shard."""
+    """All shards (npz or Parquet) of a folder in memory; ``rank`` of ``world`` takes every
+    world-th shard."""
 
     def __init__(self, folder: str | Path, rank: int = 0, world: int = 1) -> None:
         self.folder, self.rank, self.world = Path(folder), rank, world
         self.seen: set[Path] = set()
+        self.loaded: list[Path] = []
         self.parts: dict[str, list[Tensor]] = {k: [] for k in FIELDS}
         self.frame_objects: list[np.ndarray] = []
         self.sizes: list[int] = []
@@ -56,21 +58,30 @@ class FrameStore:
 
     def refresh(self) -> int:
         """Load shards that appeared since; returns the number of frames now held."""
-        files = sorted(self.folder.glob("*.npz"))
+        files = sorted([*self.folder.glob("*.npz"), *self.folder.glob("*.parquet")])
         for i, path in enumerate(files):
-            if path in self.seen or i % self.world != self.rank:
-                continue
-            self.seen.add(path)
-            with np.load(path) as z:
-                count = len(z["rgb"])
-                for key in FIELDS:
-                    self.parts[key].append(torch.from_numpy(np.ascontiguousarray(z[key])))
-                rows = z["objects"]
-                of_frame = rows[:, 0].astype(int)
-                self.frame_objects += [rows[of_frame == k] for k in range(count)]
-            self.sizes.append(count)
-        self.offsets = np.concatenate([[0], np.cumsum(self.sizes)]).astype(int)
+            if path not in self.seen and i % self.world == self.rank:
+                self.add_shard(path)
+        self.set_offsets()
         return len(self)
+
+    def add_shard(self, path: Path) -> None:
+        """Load one shard, npz or Parquet, behind those that are there."""
+        self.seen.add(path)
+        self.loaded.append(path)
+        z = _read(path)
+        count = len(z["rgb"])
+        for key in FIELDS:
+            self.parts[key].append(torch.from_numpy(np.ascontiguousarray(z[key])))
+        rows = z["objects"]
+        of_frame = rows[:, 0].astype(int)
+        self.frame_objects += [rows[of_frame == k] for k in range(count)]
+        self.sizes.append(count)
+        self.set_offsets()
+
+    def set_offsets(self) -> None:
+        """Where each shard's frames begin, after shards came or went."""
+        self.offsets = np.concatenate([[0], np.cumsum(self.sizes)]).astype(int)
 
     def __len__(self) -> int:
         return int(sum(self.sizes))
@@ -102,6 +113,15 @@ class FrameStore:
             index,
             False,
         )
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".parquet":
+        from cooper_ros.sim.parquet import read_parquet
+
+        return read_parquet(path)
+    with np.load(path) as arrays:
+        return {key: arrays[key] for key in (*FIELDS, "objects")}
 
 
 def flip(b: FrameBatch) -> FrameBatch:

@@ -21,7 +21,7 @@ from cooper_ros.runtime.tokenizer import Tokenizer
 
 from .align import align_last_layer, align_task_heads
 from .engine import Budget, Engine
-from .frames import FrameStore, fit
+from .frames import fit
 from .maps import MapCodecs
 from .readout import SeeStage
 from .setup import (
@@ -32,6 +32,7 @@ from .setup import (
     training_config,
 )
 from .stage1 import FramePasses, MapStage, Prompted
+from .stream import open_store
 
 
 @dataclass
@@ -145,7 +146,8 @@ def build_stage(
     o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank: int, world: int
 ) -> Any:
     """The stage object of ``o.stage``."""
-    store, val = FrameStore(o.data, rank, world), FrameStore(o.val)
+    store = open_store(o.data, o.out, rank, world)
+    val = open_store(o.val, o.out, validation=True)
     if not len(store) or not len(val):
         raise CooperError(
             f"no shards for rank {rank} in {o.data} or {o.val}: run `cooper data sim`"

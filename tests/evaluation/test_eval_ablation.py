@@ -130,6 +130,14 @@ def test_other_rows_need_names_of_their_own() -> None:
     assert main(["eval", "ablation", "--other", "nothing"]) == 1
 
 
+def test_rows_can_be_chosen() -> None:
+    chosen = ablation.with_others([("int8", "/a")], ["no_maps"])
+    assert [row.name for row in chosen] == ["reference", "no_maps", "int8"]
+    assert [row.name for row in ablation.with_others([], ["none"])] == ["reference"]
+    with pytest.raises(CooperError, match="true_maps"):
+        ablation.with_others([], ["nothing"])
+
+
 def test_page_keeps_what_is_around_the_markers() -> None:
     page = f"above\n{ablation_figures.BEGIN}\nold\n{ablation_figures.END}\nbelow\n"
     new = ablation_figures.put_between(page, "TABLE")
