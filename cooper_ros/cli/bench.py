@@ -99,6 +99,7 @@ def _table(figures: dict[str, Any]) -> str:
         times = ", ".join(f"{peer} {ms:.0f} ms" for peer, ms in found["median_ms"].items())
         parts.append(
             f"{name.replace('_', ' ')}: {times}; "
-            f"together {found['ratio']:.1f} times our depth + segmentation"
+            f"together {found['ratio']:.1f} times our depth + segmentation "
+            f"({found['processor_ratio']:.1f} times in processor time)"
         )
     return "\n".join(parts)

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from cooper_ros.core.errors import CooperError
 from cooper_ros.core.types import Frame, Intrinsics
 from cooper_ros.evaluation.peers import OURS, USUAL, Peer, time_peer
-from cooper_ros.evaluation.timing import measure
+from cooper_ros.evaluation.timing import Timing, measure
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.pipeline import CooperPipeline
 
@@ -56,7 +56,7 @@ def bench(options: Options) -> dict[str, Any]:
             "peak_memory_mb": peak_memory_mb(),
         }
     if options.peers:
-        figures["peers"] = compare(options, figures["perceive"]["median_ms"])
+        figures["peers"] = compare(options, figures["perceive"])
     return figures
 
 
@@ -106,19 +106,34 @@ def _see(pipeline: CooperPipeline, frame: Frame, contexts: list[FrameContext]) -
     contexts.append(pipeline.see(frame))
 
 
-def compare(options: Options, perceive_ms: float) -> dict[str, Any]:
-    """Both peers at both sizes, and how many times longer than depth + segmentation they take."""
+def compare(options: Options, perceive: Mapping[str, float]) -> dict[str, Any]:
+    """Both peers at both sizes, and how many times longer than depth + segmentation they take.
+
+    `perceive`: our timing, as `Timing.to_dict`. `ratio` compares wall time, `processor_ratio`
+    processor time, which other work on the machine does not change.
+    """
     figures: dict[str, Any] = {}
     for name, pair in (("usual_size", USUAL), ("our_size", OURS)):
-        times = {peer.label: _peer_ms(peer, options) for peer in pair}
-        total = sum(times.values())
-        figures[name] = {"median_ms": times, "pair_ms": total, "ratio": total / perceive_ms}
+        times = {peer.label: _time_peer(peer, options).to_dict() for peer in pair}
+        wall, work = (
+            {label: time[key] for label, time in times.items()}
+            for key in ("median_ms", "processor_ms")
+        )
+        total, worked = sum(wall.values()), sum(work.values())
+        figures[name] = {
+            "median_ms": wall,
+            "processor_ms": work,
+            "pair_ms": total,
+            "pair_processor_ms": worked,
+            "ratio": total / perceive["median_ms"],
+            "processor_ratio": worked / perceive["processor_ms"],
+        }
     return figures
 
 
-def _peer_ms(peer: Peer, options: Options) -> float:
+def _time_peer(peer: Peer, options: Options) -> Timing:
     runs = max(3, options.runs // 3)  # they are slow
-    return 1e3 * time_peer(peer, options.threads, runs).median
+    return time_peer(peer, options.threads, runs)
 
 
 def pictures(count: int) -> list[Frame]:

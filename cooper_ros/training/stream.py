@@ -97,6 +97,8 @@ class SimStore(FrameStore):
     `rank` of `world` renders every world-th. Raises CooperError when rendering fails.
     """
 
+    split = "train"
+
     def __init__(
         self,
         options: StreamOptions,
@@ -109,7 +111,7 @@ class SimStore(FrameStore):
         self.options, self.render = options, render
         folder.mkdir(parents=True, exist_ok=True)
         self.waiting: deque[tuple[Path, Any]] = deque()
-        self.kept = sorted(folder.glob(f"shard-train-{options.seed:03d}-*.npz"))
+        self.kept = sorted(folder.glob(f"shard-{self.split}-{options.seed:03d}-*.npz"))
         # a stream goes on behind its last room, in this process's own numbers
         after = 1 + max((_number(path) for path in self.kept), default=-1)
         self.next_number = after + (rank - after) % world
@@ -155,9 +157,9 @@ class SimStore(FrameStore):
     def _job(self) -> Job:
         number, rooms = self.next_number, self.options.rooms
         self.next_number += self.world
-        path = self.folder / f"shard-train-{self.options.seed:03d}-{number:07d}.npz"
+        path = self.folder / f"shard-{self.split}-{self.options.seed:03d}-{number:07d}.npz"
         first = self.options.seed * SEED_STRIDE + number * rooms
-        return Job(path, "train", first, rooms, self.options.views)
+        return Job(path, self.split, first, rooms, self.options.views)
 
     def _drop_oldest(self) -> None:
         count = self.sizes.pop(0)

@@ -45,14 +45,18 @@ def test_timings_add_call_by_call() -> None:
 
 
 def test_ratios_to_the_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ratio = (time of both peers) / (time of our depth + segmentation), per input size."""
+    """ratio = (time of both peers) / (time of our depth + segmentation), per input size, in wall
+    time and in processor time."""
     seconds = {**dict.fromkeys(USUAL, 0.9), **dict.fromkeys(OURS, 0.15)}
     monkeypatch.setattr(
-        bench, "time_peer", lambda peer, threads, runs: Timing((seconds[peer],) * runs)
+        bench,
+        "time_peer",
+        lambda peer, threads, runs: Timing((seconds[peer],) * runs, (2 * seconds[peer],) * runs),
     )
-    figures = bench.compare(bench.Options(runs=6), perceive_ms=60.0)
+    figures = bench.compare(bench.Options(runs=6), {"median_ms": 60.0, "processor_ms": 90.0})
     assert figures["usual_size"]["ratio"] == pytest.approx(30.0)
     assert figures["our_size"]["ratio"] == pytest.approx(5.0)
+    assert figures["usual_size"]["processor_ratio"] == pytest.approx(40.0)
     assert figures["our_size"]["pair_ms"] == pytest.approx(300.0)
 
 
@@ -87,9 +91,7 @@ def test_camera_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch) -
         ["bench", "--model", "no-such-model"],
     ],
 )
-def test_errors_are_for_people(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_are_for_people(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"cooper {arguments[0]}: ") and "Traceback" not in said

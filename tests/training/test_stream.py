@@ -171,8 +171,11 @@ def test_parquet_shards_train_like_npz(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_rooms_come_from_the_simulator(tmp_path: Path) -> None:
-    """The real thing, small: single rooms, rendered in another process."""
+def test_rooms_come_from_the_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real thing, small: single rooms, rendered in another process, of committed models (those
+    of a training room may first have to be converted, which takes long)."""
+    assert SimStore.split == "train"
+    monkeypatch.setattr(SimStore, "split", "val")
     data = "sim:seed=5,frames=4,rooms=1,views=3"
     store = stream.open_store(data, str(tmp_path))
     try:
