@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from cooper_ros import sim
 from cooper_ros.core.errors import CooperError
 from cooper_ros.core.measure import measure_maps
 from cooper_ros.core.query import FAMILIES
@@ -22,7 +24,13 @@ from cooper_ros.evaluation.figures import plain, summarise
 from cooper_ros.evaluation.probes import blank_frame, depth_factors
 from cooper_ros.evaluation.questions import questions_of_frame
 from cooper_ros.evaluation.report import choose_cases
-from cooper_ros.evaluation.scenes import TestFrame, iterate_scenes, read_scene, scene_jobs
+from cooper_ros.evaluation.scenes import (
+    TestFrame,
+    iterate_scenes,
+    read_scene,
+    scene_jobs,
+    world_digest,
+)
 from cooper_ros.evaluation.sim import options_of
 from cooper_ros.evaluation.targets import target_figures
 from cooper_ros.evaluation.trial import (
@@ -274,3 +282,16 @@ def test_every_table_is_printed(perfect: list[SceneResult]) -> None:
     assert kept["right"] == 1.0 and kept["bins"]["0.9-1"]["share"] == 1.0  # perfect, and says so
     (bins,) = {tuple(part) for part in figures["depth"]["bins"].values()}
     assert bins == ("share", "absrel", "delta1", "delta2", "delta3", "rmse")
+
+
+def test_new_questions_need_no_new_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "sim"
+    shutil.copytree(sim.__path__[0], copy)
+    monkeypatch.setattr(sim, "__path__", [str(copy)])
+    before = world_digest()
+    (copy / "questions.py").write_text("other questions")
+    assert world_digest() == before
+    (copy / "render.py").write_text("other pictures")
+    assert world_digest() != before
