@@ -8,6 +8,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 from aiohttp import ClientSession, WSServerHandshakeError, web
 from harness import picture
 
+from cooper_ros.action import Reason
 from cooper_ros.core.types import SpatialAnswer, Status
 from cooper_ros.ros.conversion import array_to_image
 from cooper_ros.ros.messages import to_answer, to_header
+from cooper_ros.ros.view.node import Asked
 from cooper_ros.ros.view.pictures import (
     MAX_WIDTH,
     DepthRange,
@@ -27,7 +30,7 @@ from cooper_ros.ros.view.pictures import (
 )
 from cooper_ros.ros.view.server import make_app
 from cooper_ros.ros.view.session import SessionLimit
-from cooper_ros.srv import AskSpatial, QueryDistance
+from cooper_ros.srv import QueryDistance
 
 
 class StandInWatch:
@@ -63,6 +66,7 @@ class StandInNode:
         self.host, self.is_there = host, True
         self.watches: list[StandInWatch] = []
         self.replies: list[Any] = []
+        self.handle = Mock()
 
     def value(self, name: str) -> Any:
         return {"host": self.host, "port": 0}[name]
@@ -88,11 +92,16 @@ class StandInNode:
     def age_s(self, stamp_ns: int) -> float:
         return 0.5
 
-    def ask(self, question: str, mode: str, camera: str, timeout_s: float) -> Any:
+    def ask(self, question: str, mode: str, camera: str, timeout_s: float, progress: Any) -> Any:
+        self.replies.append(Future())
+        self.progress, self.asked = progress, Asked()
+        self.asked.reply = self.replies[-1]
+        self.asked._handle = self.handle
+        return self.asked
+
+    def measure(self, u: float, v: float, camera: str, timeout_s: float) -> Any:
         self.replies.append(Future())
         return self.replies[-1]
-
-    measure = ask
 
 
 def serve(test: Callable[[StandInNode, ClientSession, str], Awaitable[None]], **how: Any) -> None:
@@ -199,8 +208,16 @@ def test_questions_and_their_limits() -> None:
             busy = await receive(socket, "answer")
             assert busy["id"] == SessionLimit.QUESTIONS and busy["status"] == "BUSY"
             assert len(node.replies) == SessionLimit.QUESTIONS
+            feedback = Reason.Feedback(state=4, turn=2, text_delta="<think>", queue_position=1)
+            feedback.direct_answer = to_answer(
+                SpatialAnswer("far ?", status=Status.OK, text="1.4 m", value=1.4, unit="m")
+            )
+            node.progress(feedback)
+            told = await receive(socket, "progress")
+            assert (told["state"], told["queue"], told["turn"]) == ("thinking", 1, 2)
+            assert told["delta"] == "<think>" and told["direct"] == "1.4 m"
             answer = SpatialAnswer("far ?", status=Status.OK, text="1.5 m", value=1.5, unit="m")
-            node.replies[1].set_result(AskSpatial.Response(answer=to_answer(answer)))
+            node.replies[1].set_result(Reason.Result(answer=to_answer(answer)))
             got = await receive(socket, "answer")
             assert got["id"] == 1 and got["value"] == 1.5 and got["measured"] is None
             await socket.send_json({"type": "measure", "id": 9, "u": 3.0, "v": 4.0})
@@ -209,9 +226,14 @@ def test_questions_and_their_limits() -> None:
             reply = QueryDistance.Response(status=int(Status.OK), distances=[2.0])
             node.replies[-1].set_result(reply)
             assert (await receive(socket, "distance"))["distance"] == 2.0
+            node.replies[2].set_result(None)
+            assert "did not take" in (await receive(socket, "answer"))["message"]
             node.is_there = False
             await socket.send_json({"type": "ask", "id": 10, "question": "how far ?"})
             assert (await receive(socket, "answer"))["status"] == "ERROR"
+            node.handle.cancel_goal_async.assert_not_called()
+        while not node.handle.cancel_goal_async.called:  # the page has gone
+            await asyncio.sleep(0)
 
     serve(test)
 

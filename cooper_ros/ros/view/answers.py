@@ -10,7 +10,7 @@ from cooper_ros.ros.messages import duration_to_seconds, from_answer
 
 
 def answer_json(reply: Any) -> dict[str, Any]:
-    """Of an AskSpatial response."""
+    """Of a result of the action Reason (or an AskSpatial response)."""
     answer = from_answer(reply.answer)
     return {
         "question": answer.question,
@@ -31,6 +31,21 @@ def answer_json(reply: Any) -> dict[str, Any]:
             {"type": StepType(step.type).name, "text": step.text, "seconds": step.seconds}
             for step in answer.trace
         ],
+    }
+
+
+STATES = ("", "queued", "looking", "answering", "thinking", "drawing a map", "measuring")
+
+
+def progress_json(feedback: Any) -> dict[str, Any]:
+    """Of a feedback of the action Reason; `direct`: the quick answer, "" while there is none."""
+    direct = feedback.direct_answer
+    return {
+        "state": STATES[feedback.state] if feedback.state < len(STATES) else "",
+        "queue": int(feedback.queue_position),
+        "turn": int(feedback.turn),
+        "delta": feedback.text_delta,
+        "direct": direct.text if direct.status == int(Status.OK) else "",
     }
 
 

@@ -18,26 +18,61 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from cooper_ros.action import Reason
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.messages import to_duration, to_point
 from cooper_ros.ros.qos import StandardTopicQoS
 from cooper_ros.ros.view.watching import Watch
-from cooper_ros.srv import AskSpatial, QueryDistance
+from cooper_ros.srv import QueryDistance
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+class Asked:
+    """A question under way; `reply` becomes the action's result, or None if it was not taken."""
+
+    def __init__(self) -> None:
+        self.reply: Future[Any] = Future()
+        self._handle: Any = None
+        self._cancelled = False
+
+    def send(self, client: Any, goal: Any, on_feedback: Callable[[Any], None]) -> None:
+        """Send the goal (executor's thread)."""
+        future = client.send_goal_async(
+            goal, feedback_callback=lambda message: on_feedback(message.feedback)
+        )
+        future.add_done_callback(self._accepted)
+
+    def _accepted(self, future: Any) -> None:
+        self._handle = future.result()
+        if self._handle is None or not self._handle.accepted:
+            self.reply.set_result(None)
+            return
+        if self._cancelled:
+            self._handle.cancel_goal_async()
+        self._handle.get_result_async().add_done_callback(
+            lambda result: self.reply.set_result(result.result().result)
+        )
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more (executor's thread)."""
+        self._cancelled = True
+        if self._handle is not None and not self.reply.done():
+            self._handle.cancel_goal_async()
 
 
 class ViewNode(Node):
     """Everything that the page needs from ROS; spun in a thread of its own."""
 
     MODES = {
-        "auto": AskSpatial.Request.MODE_AUTO,
-        "direct": AskSpatial.Request.MODE_DIRECT,
-        "interleaved": AskSpatial.Request.MODE_INTERLEAVED,
+        "auto": Reason.Goal.MODE_AUTO,
+        "direct": Reason.Goal.MODE_DIRECT,
+        "interleaved": Reason.Goal.MODE_INTERLEAVED,
     }
 
     def __init__(self, **arguments: Any) -> None:
@@ -49,7 +84,7 @@ class ViewNode(Node):
         self.target = self._full_name(self.value("node"))
         self.problems: dict[str, tuple[int, str]] = {}
         self.values: dict[str, str] = {}
-        self._ask = self.create_client(AskSpatial, f"{self.target}/ask")
+        self._reason = ActionClient(self, Reason, f"{self.target}/reason")
         self._query = self.create_client(QueryDistance, f"{self.target}/query_distance")
         self.create_subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, StandardTopicQoS()
@@ -142,7 +177,7 @@ class ViewNode(Node):
     @property
     def is_there(self) -> bool:
         """Whether the perception node can be asked."""
-        return bool(self._ask.service_is_ready())
+        return bool(self._reason.server_is_ready())
 
     def status(self) -> dict[str, Any]:
         """What the page says about the node: level 0 fine, 1 warning, 2 error, and a sentence."""
@@ -166,19 +201,30 @@ class ViewNode(Node):
         """Seconds since a stamp, by this node's clock."""
         return (self.get_clock().now().nanoseconds - stamp_ns) / 1e9
 
-    def ask(self, question: str, mode: str, camera: str, timeout_s: float) -> Any:
-        """Send a question; an rclpy future."""
-        request = AskSpatial.Request(
+    def ask(
+        self,
+        question: str,
+        mode: str,
+        camera: str,
+        timeout_s: float,
+        on_feedback: Callable[[Any], None],
+    ) -> Asked:
+        """Ask through the action: `on_feedback` hears how far it is (executor's thread)."""
+        goal = Reason.Goal(
             question=question,
             mode=self.MODES[mode],
             camera=camera,
             return_trace=True,
             timeout=to_duration(timeout_s),
+            client=self.get_fully_qualified_name(),
         )
-        return self._ask.call_async(request)
+        asked = Asked()
+        # Sent in the executor's thread: a reply must not overtake the note that one is awaited.
+        self.in_ros(lambda: asked.send(self._reason, goal, on_feedback))
+        return asked
 
     def measure(self, u: float, v: float, camera: str, timeout_s: float) -> Any:
-        """Ask for the distance at a pixel; an rclpy future."""
+        """Ask for the distance at a pixel; a future."""
         request = QueryDistance.Request(
             pixels=[to_point((u, v, 0.0))], camera=camera, timeout=to_duration(timeout_s)
         )

@@ -8,13 +8,14 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cooper_ros.ros.view.answers import answer_json, distance_json
+from cooper_ros.ros.view.answers import answer_json, distance_json, progress_json
 from cooper_ros.ros.view.pictures import Picture
 from cooper_ros.ros.view.watching import PANELS, Watch
 
 STATUS_S = 1.0
 ANSWER_S = 30.0
 MARGIN_S = 2.0
+REFUSED = {"status": "ERROR", "message": "the node did not take the question"}
 
 
 class SessionLimit:
@@ -158,43 +159,58 @@ class Session:
                 question, mode = str(message["question"]), str(message.get("mode", "auto"))
                 if len(question) > SessionLimit.LENGTH or mode not in self._node.MODES:
                     raise ValueError("the question is too long, or its mode is unknown")
-                await self._begin(message.get("id"), "answer", lambda: self._node.ask(
-                    question, mode, self.camera, ANSWER_S), answer_json)  # fmt: skip
+                if await self._may_ask(message.get("id"), "answer"):
+                    self._spawn(self._ask(message.get("id"), question, mode))
             elif kind == "measure":
                 u, v = float(message["u"]), float(message["v"])
                 if not (math.isfinite(u) and math.isfinite(v)):
                     raise ValueError("u and v must be finite")
-                await self._begin(message.get("id"), "distance", lambda: self._node.measure(
-                    u, v, self.camera, ANSWER_S), distance_json)  # fmt: skip
+                if await self._may_ask(message.get("id"), "distance"):
+                    self._spawn(self._measure(message.get("id"), u, v))
             else:
                 raise ValueError(f"unknown type {kind!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             await self._send_text({"type": "error", "text": f"not understood: {error}"})
 
-    async def _begin(
-        self, number: Any, kind: str, call: Callable[[], Any], convert: Callable[[Any], Any]
-    ) -> None:
+    async def _may_ask(self, number: Any, kind: str) -> bool:
+        """Whether one more may be sent; otherwise the page is told why not."""
         if self._open_questions >= SessionLimit.QUESTIONS:
             reply = {"status": "BUSY", "message": "this page has asked enough, wait for an answer"}
-            await self._send_text({"type": kind, "id": number, **reply})
-            return
-        if not self._node.is_there:
+        elif not self._node.is_there:
             reply = {"status": "ERROR", "message": self._node.status()["text"]}
-            await self._send_text({"type": kind, "id": number, **reply})
-            return
-        self._open_questions += 1
-        self._spawn(self._finish(number, kind, call, convert))
+        else:
+            self._open_questions += 1
+            return True
+        await self._send_text({"type": kind, "id": number, **reply})
+        return False
+
+    async def _ask(self, number: Any, question: str, mode: str) -> None:
+        def progress(feedback: Any) -> None:
+            message = {"type": "progress", "id": number, **progress_json(feedback)}
+            self._loop.call_soon_threadsafe(lambda: self._spawn(self._send_text(message)))
+
+        asked = self._node.ask(question, mode, self.camera, ANSWER_S, progress)
+        try:
+            await self._finish(number, "answer", asked.reply, answer_json)
+        except asyncio.CancelledError:  # the page was closed: the model is free for others
+            self._node.in_ros(asked.cancel)
+            raise
+
+    async def _measure(self, number: Any, u: float, v: float) -> None:
+        future = self._node.measure(u, v, self.camera, ANSWER_S)
+        await self._finish(number, "distance", future, distance_json)
 
     async def _finish(
-        self, number: Any, kind: str, call: Callable[[], Any], convert: Callable[[Any], Any]
+        self, number: Any, kind: str, future: Any, convert: Callable[[Any], dict[str, Any]]
     ) -> None:
+        """Wait for a future of another thread, and tell the page."""
         done: asyncio.Future[Any] = self._loop.create_future()
         try:
-            future = call()
             future.add_done_callback(
                 lambda f: self._loop.call_soon_threadsafe(_settle, done, f.result())
             )
-            reply = convert(await asyncio.wait_for(done, ANSWER_S + MARGIN_S))
+            found = await asyncio.wait_for(done, ANSWER_S + MARGIN_S)
+            reply = convert(found) if found is not None else REFUSED
         except asyncio.TimeoutError:
             text = f"{self._node.target} sent no reply within {ANSWER_S:g} s: is it running?"
             reply = {"status": "TIMEOUT", "message": text}

@@ -49,6 +49,9 @@ function onText(message) {
   else if (message.type === "answer" || message.type === "distance") {
     const item = pending.get(message.id);
     if (item) finish(message.id, item, message);
+  } else if (message.type === "progress") {
+    const item = pending.get(message.id);
+    if (item) follow(item, message);
   } else if (message.type === "error") byId("hint").textContent = message.text;
 }
 
@@ -217,6 +220,18 @@ function entry(question) {
   }
   item.querySelector(".q").textContent = question;
   return item;
+}
+
+// What the node says while it works: its place in the queue, the text, and the quick answer.
+function follow(item, message) {
+  if (message.turn !== item.turn) item.text = "";
+  item.turn = message.turn;
+  item.text = (item.text || "") + message.delta;
+  if (message.direct) item.direct = message.direct;
+  item.entry.querySelector(".a").textContent = item.direct ? `${item.direct} (first answer)` : "...";
+  const place = message.queue > 0 ? `, ${message.queue} before it` : "";
+  const text = item.text.slice(-200);
+  item.entry.querySelector(".f").textContent = `${message.state}${place} ${text}`.trim();
 }
 
 function finish(id, item, reply) {
