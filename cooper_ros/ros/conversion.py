@@ -1,7 +1,7 @@
 """sensor_msgs images and camera infos <-> numpy, by our own converter.
 
-No cv_bridge: it breaks between NumPy and OpenCV majors, and a robot's camera path should not depend
-on which of them is installed. Reading makes no copy where the bytes already are what is asked for;
+cv_bridge breaks between NumPy and OpenCV majors, and a robot's camera path should not depend on
+which of them is installed; it is only asked for encodings that we do not have. Reading makes no copy where the bytes already are what is asked for;
 writing makes one. Every message is checked before a byte is touched, because `step`, `height` and
 `data` come from another process and contradict each other more often than one thinks.
 """
@@ -24,7 +24,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from cooper_ros.core.errors import IntrinsicsError, InvalidImageError, shown
 from cooper_ros.core.projection import normalized_coordinates, project
 from cooper_ros.core.types import Intrinsics
-from cooper_ros.ros.encodings import Encoding, find_encoding
+from cooper_ros.ros.bridge import rgb_by_cv_bridge
+from cooper_ros.ros.encodings import ENCODINGS, Encoding, find_encoding
 
 MAX_PIXELS = 64_000_000
 """Largest picture accepted [px]: a few bytes of JPEG can otherwise claim gigabytes."""
@@ -103,8 +104,11 @@ def image_to_array(msg: Image) -> NDArray[Any]:
 def image_to_rgb(msg: Image) -> NDArray[np.uint8]:
     """Read an image as RGB uint8 [H, W, 3]; no copy for rgb8, one for the others.
 
-    Raises InvalidImageError for encodings that hold no picture (16UC1, 32FC1).
+    An encoding that is not in our table is left to cv_bridge where it is installed. Raises
+    InvalidImageError for encodings that hold no picture (16UC1, 32FC1), and for unknown ones.
     """
+    if msg.encoding not in ENCODINGS and (bridged := rgb_by_cv_bridge(msg)) is not None:
+        return bridged
     encoding = find_encoding(msg.encoding)
     if encoding.to_rgb is None:
         raise InvalidImageError(

@@ -8,13 +8,17 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import qos_policy_name_from_kind
+from rclpy.qos import QoSCompatibility, qos_check_compatible, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.qos import SensorDataQoS
 from cooper_ros.ros.rates import Rate
 from cooper_ros.ros.slots import Snapshot
+
+DISCOVERY_S = 3.0
+"""How long the graph may take to list a publisher that an event told of already [s]."""
 
 MAX_FRAME_IDS = 16
 """Calibrations kept: a stream of ever new frame ids must not fill the memory."""
@@ -44,7 +48,8 @@ class CameraInput:
         self._started = time.monotonic()
         self._last_image: float | None = None
         self._warned = False
-        self.qos_problem = ""
+        self._qos_problems: dict[str, str] = {}
+        self._qos_time = 0.0
         compressed = transport == "compressed"
         self._image_type: Any = CompressedImage if compressed else Image
         self._subscriptions = [
@@ -54,13 +59,20 @@ class CameraInput:
 
     def _subscribe(self, message_type: Any, topic: str) -> Any:
         topic = f"{self.name}/{topic}" if self.name else topic
-        callback = self._receive_info if message_type is CameraInfo else self._receive_image
+        callback: Any = self._receive_image
+        if message_type is CameraInfo:
+            callback = self._receive_info
         resolved = self._node.resolve_topic_name(topic)
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda event: self._report_qos(resolved, event)
         )
         return self._node.create_subscription(
-            message_type, topic, callback, SensorDataQoS(), event_callbacks=events
+            message_type,
+            topic,
+            callback,
+            SensorDataQoS(),
+            event_callbacks=events,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
     @property
@@ -108,18 +120,35 @@ class CameraInput:
 
     def _report_qos(self, topic: str, event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
-        writers = ", ".join(sorted(self._writers(topic))) or "unknown"
-        self.qos_problem = (
+        found = self._mute_writers(topic) or self._writers(topic)
+        writers = ", ".join(sorted(found)) or "unknown"
+        self._qos_time = time.monotonic()
+        self._qos_problems[topic] = (
             f"{topic}: publisher ({writers}) offers an incompatible {policy}; no message of it "
             "will arrive until publisher and node agree"
         )
-        self._node.get_logger().error(self.qos_problem)
+        self._node.get_logger().error(self._qos_problems[topic])
+
+    @property
+    def qos_problem(self) -> str:
+        """Publishers that cannot be heard because of their QoS, while there are any; for people."""
+        if time.monotonic() - self._qos_time > DISCOVERY_S:
+            for topic in [t for t in self._qos_problems if not self._mute_writers(t)]:
+                del self._qos_problems[topic]
+        return "; ".join(self._qos_problems.values())
+
+    def _mute_writers(self, topic: str) -> set[str]:
+        """Publishers of a topic whose quality of service does not fit our subscription."""
+        profiles = {sub.topic_name: sub.qos_profile for sub in self._subscriptions}
+        own = profiles.get(topic, SensorDataQoS())
+        return {
+            _full_name(info)
+            for info in self._node.get_publishers_info_by_topic(topic)
+            if qos_check_compatible(info.qos_profile, own)[0] == QoSCompatibility.ERROR
+        }
 
     def _writers(self, topic: str) -> set[str]:
-        return {
-            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self._node.get_publishers_info_by_topic(topic)
-        }
+        return {_full_name(info) for info in self._node.get_publishers_info_by_topic(topic)}
 
     def silence(self, limit_s: float) -> str:
         """Why no image came for `limit_s` seconds, for people; "" if one did. Logged once."""
@@ -156,6 +185,11 @@ class CameraInput:
             self._warned = True
             self._node.get_logger().warning(problem)
         return problem
+
+
+def _full_name(info: Any) -> str:
+    """Name of the node behind an endpoint, with its namespace."""
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
 def _same_calibration(one: CameraInfo, other: CameraInfo) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -312,3 +313,51 @@ def test_known_lenses_keep_their_coefficients() -> None:
 def test_a_calibration_of_another_camera_mode_is_refused() -> None:
     with pytest.raises(IntrinsicsError, match="640x480.*1280x720"):
         camera_info_to_intrinsics(intrinsics_to_camera_info(CAMERA), 1280, 720)
+
+
+class Bridge:
+    """Stands in for the cv_bridge of a distribution, which knows 16-bit colour; the one of the
+    package index does not."""
+
+    def imgmsg_to_cv2(self, msg: Image, desired: str) -> np.ndarray:
+        if msg.encoding != "rgb16":
+            raise KeyError(msg.encoding)
+        values = np.frombuffer(msg.data, "<u2").reshape(msg.height, msg.width, 3)
+        return (values >> 8).astype(np.uint8)
+
+
+@pytest.fixture
+def bridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("cv_bridge")
+    module.CvBridge = Bridge
+    monkeypatch.setitem(sys.modules, "cv_bridge", module)
+
+
+def deep_image(encoding: str) -> Image:
+    values = np.arange(2 * 3 * 3, dtype="<u2").reshape(2, 3, 3) << 8
+    message = Image(height=2, width=3, encoding=encoding, step=18)
+    message.data = array.array("B", values.tobytes())
+    return message
+
+
+def test_what_only_cv_bridge_knows_is_left_to_it(bridge: None) -> None:
+    rgb = image_to_rgb(deep_image("rgb16"))
+    np.testing.assert_array_equal(rgb.ravel(), np.arange(18))
+
+
+@pytest.mark.parametrize(
+    "change", [{"encoding": "rgb565"}, {"step": 17}, {"height": 3}, {"data": array.array("B")}]
+)
+def test_what_cv_bridge_cannot_read_is_refused_as_ever(bridge: None, change: dict) -> None:
+    message = deep_image("rgb16")
+    for name, value in change.items():
+        setattr(message, name, value)
+    with pytest.raises(InvalidImageError, match="not supported.*rgb8"):
+        image_to_rgb(message)
+
+
+def test_our_own_converter_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv_bridge", None)  # an import would fail
+    assert image_to_rgb(array_to_image(stored("bayer_rggb8"), "bayer_rggb8")).shape == (6, 8, 3)
+    with pytest.raises(InvalidImageError, match="not supported"):
+        image_to_rgb(deep_image("rgb16"))
