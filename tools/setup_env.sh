@@ -14,8 +14,8 @@ extras="${2:-}"
 python="${PYTHON:-python3}"
 base="ros,ort,sim"
 
-# Developers (and their tests) also get a browser.
-if [[ ",$extras," == *,dev,* ]]; then tools/system_packages.sh browser; else tools/system_packages.sh; fi
+tools/system_packages.sh
+if [[ ",$extras," == *,dev,* ]]; then tools/browser.sh; fi
 
 # the settings of tools in pyproject.toml change nothing in the environment
 digest() {

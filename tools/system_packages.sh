@@ -2,7 +2,6 @@
 # Makes sure of the few system packages that pip cannot bring: compiler, Python headers, venv and
 # an off-screen renderer for the simulated camera. Installs them as root on Debian and Ubuntu;
 # otherwise prints the one line to run and ends with status 1. Silent when nothing is missing.
-# With the argument `browser` also Chromium, which some tests need: without root they are skipped.
 set -euo pipefail
 python="${PYTHON:-python3}"
 
@@ -32,10 +31,6 @@ if ! has_library OSMesa && ! { has_library EGL && has_library EGL_mesa; }; then
   else
     missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
   fi
-fi
-
-if [[ "${1:-}" == browser && "$(id -u)" -eq 0 ]]; then
-  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
 fi
 
 [[ ${#missing[@]} -eq 0 ]] && exit 0

@@ -31,9 +31,11 @@ def stub(path: Path, name: str, body: str) -> None:
     (path / name).chmod(0o755)
 
 
-def check(machine: Path) -> subprocess.CompletedProcess[str]:
+def check(
+    machine: Path, script: str = "system_packages.sh"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [ROOT / "tools/system_packages.sh"],
+        [ROOT / "tools" / script],
         env={"PATH": str(machine), "PYTHON": os.path.realpath(sys.executable)},
         capture_output=True, text=True, timeout=60,
     )
@@ -76,3 +78,17 @@ def test_an_old_python_is_refused(machine: Path) -> None:
     )
     assert run.returncode == 1
     assert "Python 3.8.10 is too old: 3.10 or newer is needed" in run.stderr
+
+
+def test_a_browser_is_installed_as_root_where_none_is(machine: Path) -> None:
+    assert "will be skipped" in check(machine, "browser.sh").stderr
+    assert not (machine / "installed").exists()
+    stub(machine, "id", "echo 0")
+    assert check(machine, "browser.sh").returncode == 0
+    assert (machine / "installed").read_text().splitlines()[1].endswith(" chromium")
+    stub(machine, "apt-get", "echo no network; exit 1")
+    failed = check(machine, "browser.sh")
+    assert failed.returncode == 0 and "no network" in failed.stderr
+    stub(machine, "chromium", "true")
+    there = check(machine, "browser.sh")
+    assert (there.returncode, there.stdout, there.stderr) == (0, "", "")

@@ -252,8 +252,9 @@ function finish(id, item, reply) {
   if (ok) {
     const unit = reply.unit === "1" || !reply.unit ? "" : ` ${reply.unit}`;
     if (reply.low !== null) facts.push(`90 %: ${reply.low.toFixed(2)} to ${reply.high.toFixed(2)}${unit}`);
-    facts.push(reply.measured === null ? "not measured on the maps"
-      : `on the maps ${reply.measured.toFixed(2)}${unit}, ${reply.agree ? "agrees" : "differs"}`);
+    if (reply.measured === null) facts.push("not measured on the maps");
+    else if (Number.isNaN(parseFloat(reply.text))) facts.push(`the maps ${reply.agree ? "agree" : "differ"}`);
+    else facts.push(`on the maps ${reply.measured.toFixed(2)}${unit}, ${reply.agree ? "agrees" : "differs"}`);
     item.entry.classList.add(reply.measured === null ? "alone" : reply.agree ? "agree" : "differ");
   } else {
     facts.push(reply.message);
