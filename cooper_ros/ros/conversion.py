@@ -1,9 +1,10 @@
 """sensor_msgs images and camera infos <-> numpy, by our own converter.
 
 cv_bridge breaks between NumPy and OpenCV majors, and a robot's camera path should not depend on
-which of them is installed; it is only asked for encodings that we do not have. Reading makes no copy where the bytes already are what is asked for;
-writing makes one. Every message is checked before a byte is touched, because `step`, `height` and
-`data` come from another process and contradict each other more often than one thinks.
+which of them is installed; it is only asked for encodings that we do not have. Reading makes no
+copy where the bytes already are what is asked for; writing makes one. Every message is checked
+before a byte is touched, because `step`, `height` and `data` come from another process and
+contradict each other more often than one thinks.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ in its log, on /diagnostics and in the reply to every question, and can be confi
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.intake import Intake
+from cooper_ros.ros.memory import give_back
 from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
@@ -247,7 +247,7 @@ class CooperNode(LifecycleNode):
             self.outputs.close()
         self.outputs = self.pipeline = None
         self._monitor.forget()
-        gc.collect()  # sessions and caches sit in reference cycles
+        give_back()
 
     # -- worker ----------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,6 +155,36 @@ def test_transitions_take_and_give_back(sleeping: Remote) -> None:
         )
         sleeping.ask()
         assert not late
+
+
+def resident_mib(process: Process) -> float:
+    """Resident memory of a process [MiB]."""
+    text = Path(f"/proc/{process.popen.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1]) / 1024.0  # type: ignore[index]
+
+
+def test_cleanup_frees_the_model_and_cycles_do_not_add_up(sleeping: Remote) -> None:
+    """Memory after cleanup: well below that of the loaded model, and the same after each cycle."""
+    sleeping.use_model(find_model_folder())
+    bench = sleeping.bench
+    infos = bench.listen(DepthInfo, "cooper/depth/info", StandardTopicQoS())
+    loaded, freed = [], []
+    for _ in range(4):
+        infos.clear()
+        assert sleeping.transition(Transition.TRANSITION_CONFIGURE), sleeping.process.log
+        assert sleeping.transition(Transition.TRANSITION_ACTIVATE)
+        bench.show(room_image(), room_info())
+        bench.wait(lambda: len(infos) > 2, sleeping.process)
+        loaded.append(resident_mib(sleeping.process))
+        bench.show()
+        assert sleeping.transition(Transition.TRANSITION_DEACTIVATE)
+        assert sleeping.transition(Transition.TRANSITION_CLEANUP)
+        freed.append(resident_mib(sleeping.process))
+    model_mib = sum(p.stat().st_size for p in find_model_folder().glob("*.safetensors")) / 2**20
+    # The weights are float16 in the folder and float32 at work: twice their size, at the least.
+    assert min(loaded) - max(freed) > model_mib, (loaded, freed)
+    # The first cycle loads libraries that stay.
+    assert freed[-1] - freed[1] < 0.25 * (loaded[-1] - freed[-1]), (loaded, freed)
 
 
 @pytest.mark.parametrize(
