@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="interleaved",
         help="think and ask for maps; start with both maps; or the image alone",
     )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="a direct answer first, then the thoughts as they are written, and the maps",
+    )
     parser.add_argument("--trace", action="store_true", help="show the thoughts and the maps")
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")
 
@@ -36,14 +41,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask and print the answer."""
     from cooper_ros.core.types import SpatialAnswer, Status
+    from cooper_ros.runtime.events import Unmeasured
     from cooper_ros.runtime.pipeline import CooperPipeline
 
     frame = read_frame(args.image, args.intrinsics)
     pipeline = CooperPipeline.open(args.model, args.backend, args.threads)
+    context = pipeline.see(frame)
+    stream = Stream() if args.stream else None
+    if stream is not None and args.mode != "direct":
+        for event in context.ask(args.question, "direct"):
+            if isinstance(event, Unmeasured):
+                stream.first_sight(event.answer)
+                break  # the maps that it would be measured on come with the reasoning
     answer: SpatialAnswer | None = None
-    for event in pipeline.see(frame).ask(args.question, args.mode):
+    for event in context.ask(args.question, args.mode):
         if isinstance(event, SpatialAnswer):
             answer = event
+        elif stream is not None:
+            stream.show(event)
         elif args.trace:
             _show(event)
     assert answer is not None
@@ -82,6 +97,31 @@ def to_dict(answer: SpatialAnswer) -> dict[str, Any]:
         "model_id": answer.model_id,
         "message": answer.message,
     }
+
+
+class Stream:
+    """Prints what is written when it is written, each character once."""
+
+    def __init__(self) -> None:
+        self._turn, self._shown = 0, 0
+
+    def first_sight(self, answer: SpatialAnswer) -> None:
+        """The direct answer, and how long it took."""
+        print(f"at first sight: {answer.text or 'no answer'} ({answer.seconds:.2f} s)", flush=True)
+
+    def show(self, event: Event) -> None:
+        """The new part of a turn's text, or that a map was drawn."""
+        from cooper_ros.runtime.events import MapReady, TurnText
+
+        if isinstance(event, TurnText):
+            if event.turn != self._turn:
+                self._turn, self._shown = event.turn, 0
+            end = "\n" if event.done else ""
+            text = event.settled
+            print(text[self._shown :], end=end, flush=True)
+            self._shown = max(self._shown, len(text))
+        elif isinstance(event, MapReady):
+            print(f"({event.kind} map in {event.seconds:.2f} s)", flush=True)
 
 
 def _show(event: Event) -> None:

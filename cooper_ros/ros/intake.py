@@ -64,6 +64,15 @@ class Intake:
             "stamp_ns": time_to_ns(request.image_stamp),
         }
 
+    def preferred_mode(self) -> str:
+        """How a question with MODE_AUTO is reasoned about: `interleaved`, `maps` or `direct`."""
+        preferred = str(self._node.parameter("mode"))
+        if preferred != "auto":
+            return preferred
+        pipeline = self._node.pipeline
+        prefix = pipeline is not None and pipeline.spec.map_placement == "prefix"
+        return "maps" if prefix else "interleaved"
+
     def timeout_s(self, request: Any) -> float:
         """How long a request may take [s]."""
         asked = duration_to_seconds(request.timeout)

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from cooper_ros.action import Reason
 from cooper_ros.core.types import ReasoningStep, SpatialAnswer, StepType
-from cooper_ros.reasoning.tags import DEPTH, find_answer, find_thought, strip_tags
+from cooper_ros.reasoning.tags import DEPTH, MAP_ORDER, find_answer, find_thought, strip_tags
 from cooper_ros.ros.conversion import array_to_image
 from cooper_ros.ros.messages import to_answer, to_duration, to_header, to_step
 from cooper_ros.ros.perception import Perception
@@ -86,14 +86,23 @@ class Narrator:
         with self._lock:
             if isinstance(event, TurnText):
                 self._enter(Feedback.STATE_ANSWERING)
-                self._write(0, event.text, event.done)
+                self._write(0, event)
+
+    def maps(self, perception: Perception) -> None:
+        """The maps that the question starts with."""
+        with self._lock:
+            self._enter(Feedback.STATE_DRAWING)
+            for kind in MAP_ORDER:
+                if kind == DEPTH or perception.segmentation is not None:
+                    made = perception.context.map(kind)
+                    self._map_is_ready(MapReady(1, kind, True, 0.0, made), perception)
 
     def event(self, event: Event, perception: Perception) -> None:
         """An event of the reasoning."""
         with self._lock:
             if isinstance(event, TurnText):
                 self._enter(Feedback.STATE_THINKING)
-                self._write(event.turn, event.text, event.done)
+                self._write(event.turn, event)
                 if event.done:
                     self._turn_is_over(event.text)
             elif isinstance(event, MapRequested):
@@ -122,12 +131,13 @@ class Narrator:
             self._state = state
             self._tell()
 
-    def _write(self, turn: int, text: str, done: bool) -> None:
+    def _write(self, turn: int, event: TurnText) -> None:
         if turn != self._turn:
             self._turn, self._sent = turn, 0
-        self._text = text
+        self._text = event.text
+        text = event.settled
         now = time.monotonic()
-        if len(text) > self._sent and (done or now - self._text_sent_at >= TEXT_PERIOD_S):
+        if len(text) > self._sent and (event.done or now - self._text_sent_at >= TEXT_PERIOD_S):
             self._text_sent_at = now
             delta, offset = text[self._sent :], self._sent
             self._sent = len(text)

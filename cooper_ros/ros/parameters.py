@@ -118,10 +118,11 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "mode",
-        "interleaved",
-        "How `~/ask` answers with MODE_AUTO: `interleaved` thinks and asks for maps, `maps` has "
-        "them from the start, `direct` takes the image alone.",
-        choices=("interleaved", "maps", "direct"),
+        "auto",
+        "How MODE_AUTO reasons: `interleaved` thinks and asks for maps, `maps` has them from the "
+        "start, `direct` takes the image alone; `auto` is `maps` where the model can, which spares "
+        "it from asking, else `interleaved`.",
+        choices=("auto", "interleaved", "maps", "direct"),
     ),
     ParameterSpec(
         "answer_timeout_s",

@@ -112,6 +112,8 @@ class ReasonCall(PendingCall):
         direct = self._measured_direct(perception)
         if not self._mode:
             return self._outcome(direct or self._partial(Status.NO_ANSWER, ""), direct)
+        if self._mode == "maps":  # they are in front of the question: the model will not ask
+            self.narrator.maps(perception)
         answer: SpatialAnswer | None = None
         for event in perception.context.ask(self.question, self._mode, cancel):
             if isinstance(event, SpatialAnswer):

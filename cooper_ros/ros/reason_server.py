@@ -103,7 +103,7 @@ class ReasonServer:
 
     def _plan(self, mode: int) -> tuple[str, bool]:
         """How the reasoned answer is made ("": not at all); whether a direct one comes first."""
-        preferred = str(self._node.parameter("mode"))
+        preferred = self._intake.preferred_mode()
         if mode == Reason.Goal.MODE_DIRECT or (
             mode != Reason.Goal.MODE_INTERLEAVED and preferred == DIRECT
         ):

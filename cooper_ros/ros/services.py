@@ -110,7 +110,7 @@ class Services:
         mode = {
             AskSpatial.Request.MODE_DIRECT: "direct",
             AskSpatial.Request.MODE_INTERLEAVED: "interleaved",
-        }.get(request.mode, self._node.parameter("mode"))
+        }.get(request.mode, self._intake.preferred_mode())
         answer = None
         for event in perception.context.ask(request.question, mode=mode, cancel=cancel):
             if isinstance(event, SpatialAnswer):

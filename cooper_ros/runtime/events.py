@@ -20,6 +20,16 @@ class TurnText:
     text: str
     done: bool = False
 
+    @property
+    def settled(self) -> str:
+        """The part of `text` that later texts of this turn begin with: all of it when it is done,
+        else without the last two words. The next token may join them ("1", "1 .", "1.4") or
+        complete a character. It may also get shorter again."""
+        if self.done:
+            return self.text
+        last = self.text.rfind(" ")
+        return self.text[: self.text.rfind(" ", 0, last) + 1] if last > 0 else ""
+
 
 @dataclass(frozen=True)
 class MapRequested:

@@ -264,7 +264,7 @@ def change(name: str, value: Any) -> SetParameters.Request:
 def test_parameters_from_outside(bench: Bench, node: Process, set_parameters: Any) -> None:
     for name, value, reason in (
         ("queue_size", 0, "queue_size"),
-        ("mode", "loud", "interleaved, maps, direct"),
+        ("mode", "loud", "auto, interleaved, maps, direct"),
         ("autostart", False, "read-only"),
         ("lazy", 3, "BOOL"),
         ("answer_timeout_s", float("nan"), "answer_timeout_s"),

@@ -54,7 +54,8 @@ def test_a_goal_is_followed_from_the_image_to_the_answer(reasoner: Reasoner, que
     assert result.direct_answer.status == SpatialAnswer.STATUS_UNKNOWN
     assert goal.states[-1] == Feedback.STATE_MEASURING
     assert Feedback.STATE_LOOKING in goal.states and Feedback.STATE_ANSWERING not in goal.states
-    assert "</answer>" in goal.text(max(message.turn for message in goal.feedback))
+    written = goal.text(max(message.turn for message in goal.feedback))
+    assert written.endswith("</answer>") and f" {answer.text} " in written
     steps = [step for message in goal.feedback for step in message.new_steps]
     assert [step.type for step in steps] == [step.type for step in answer.trace]
     assert [step.text for step in steps] == [step.text for step in answer.trace]

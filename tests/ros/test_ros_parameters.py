@@ -64,7 +64,7 @@ def test_every_parameter_has_an_effect(spec, root: Path) -> None:
         ("queue_size", 2.0, "integer"),
         ("answer_timeout_s", float("nan"), "0.01 to 3600"),
         ("answer_timeout_s", -1.0, "0.01 to 3600"),
-        ("mode", "magic", "interleaved, maps, direct"),
+        ("mode", "magic", "auto, interleaved, maps, direct"),
         ("image_transport", "theora", "raw, compressed"),
         ("lazy", "yes", "bool"),
     ],

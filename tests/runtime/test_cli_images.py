@@ -68,6 +68,20 @@ def test_ask_prints_the_answer(
     assert "[turn 1]" in capsys.readouterr().out
 
 
+def test_ask_streams_a_first_answer_and_then_the_thought(
+    toy: Engine, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(toy, "<answer> 2.00 m </answer>", *TURNS)
+    main(["ask", str(image), "how far is the mug?", "--intrinsics", INTRINSICS, "--stream"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("at first sight: 2.00 m (")
+    turns = [line for line in lines if line.startswith("<think>")]
+    assert turns[-1] == ANSWER and len(turns) == len(TURNS)
+    maps = [line.split()[0] for line in lines if line.startswith("(")]
+    assert maps == ["(depth", "(segmentation"]
+    assert "1.42 m" in lines[lines.index(ANSWER) + 1]
+
+
 def test_ask_without_an_answer_fails(
     toy: Engine, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

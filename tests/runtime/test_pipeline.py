@@ -262,6 +262,24 @@ def test_a_cancelled_turn_keeps_what_was_written(engine: Engine, context: FrameC
     assert answer.trace[0].token_count == 3
 
 
+def test_settled_text_never_changes(engine: Engine, context: FrameContext) -> None:
+    """Decoding joins digits and points as they come; a stream must not print them too early."""
+    write(engine, *TURNS)
+    texts: dict[int, list[TurnText]] = {}
+    for event in context.ask(QUESTION):
+        if isinstance(event, TurnText):
+            texts.setdefault(event.turn, []).append(event)
+    changed = 0
+    for events in texts.values():
+        final = events[-1].text
+        assert events[-1].settled == final
+        for event in events:
+            assert final.startswith(event.settled)
+            changed += not final.startswith(event.text)
+        assert len(events[-2].settled) > len(final) // 3, "something must be settled early"
+    assert changed > 0, "this test would not see the fault"
+
+
 def test_the_direct_answer_is_there_before_the_maps(
     engine: Engine, context: FrameContext
 ) -> None:
