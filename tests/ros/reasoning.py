@@ -14,6 +14,9 @@ from cooper_ros.ros.reason_client import make_action_client
 SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 CANCELED = GoalStatus.STATUS_CANCELED
 ABORTED = GoalStatus.STATUS_ABORTED
+PATIENT_S = 100.0
+"""A deadline that a loaded machine does not miss [s]."""
+
 Goal, Feedback = Reason.Goal, Reason.Feedback
 
 
@@ -87,7 +90,7 @@ class Reasoner:
         self.client = make_action_client(bench.node, f"{name}/reason")
         bench.wait(self.client.server_is_ready, *processes)
 
-    def start(self, question: str, timeout_s: float = 0.0, **fields: Any) -> Running:
+    def start(self, question: str, timeout_s: float = PATIENT_S, **fields: Any) -> Running:
         """Send a goal."""
         timeout = to_duration(timeout_s)
         return Running(self, Goal(question=question, timeout=timeout, **fields))

@@ -14,7 +14,7 @@ import rclpy
 from action_msgs.msg import GoalStatus
 from harness import Bench, Process, room_image, room_info
 from rcl_interfaces.srv import SetParameters
-from reasoning import ABORTED, CANCELED, SUCCEEDED, Feedback, Goal, Reasoner
+from reasoning import ABORTED, CANCELED, PATIENT_S, SUCCEEDED, Feedback, Goal, Reasoner
 
 from cooper_ros.core.types import SpatialAnswer, Status, StepType
 from cooper_ros.msg import DepthInfo
@@ -26,8 +26,6 @@ from cooper_ros.ros.reason_client import ReasonState
 
 CLIENTS = 8
 NAMES = ("table", "chair", "sofa", "box", "lamp", "plant", "bed", "shelf")
-PATIENT_S = 100.0
-"""A deadline that a loaded machine does not miss [s]."""
 
 
 @pytest.fixture(scope="module")
