@@ -154,6 +154,8 @@ class DepthMap:
     `depth` f32 [H, W] metres, NaN where unknown (everywhere when not `metric`); `relative` f32
     [H, W] in [0, 1], 0 = near; `confidence` f32 [H, W] in [0, 1], NaN if the model gives none.
     `scale` says how the metres were found, None where the model's own were taken as they are.
+    `confidence_method`: `error_below_25pct` (calibrated: the probability of that), `channel_spread`
+    (how alike the model drew the three channels, uncalibrated) or `unknown`.
     """
 
     depth: NDArray[np.float32]
@@ -165,6 +167,7 @@ class DepthMap:
     stamp_ns: int = 0
     frame_id: str = ""
     scale: ScaleReport | None = None
+    confidence_method: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def to_depth_info(
         anchor_count=report.anchor_count,
         min_range=_rescaled(min_range_m, depth),
         max_range=_rescaled(max_range_m, depth),
-        confidence_method="channel_spread" if has_confidence else "none",
+        confidence_method=depth.confidence_method if has_confidence else "none",
         inference_time=to_duration(seconds),
         exponent=report.exponent,
         scale_method=report.method,

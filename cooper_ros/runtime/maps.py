@@ -56,6 +56,7 @@ def depth_map(
         report = ScaleReport(
             ScaleSource.MODEL_PRIOR, "model", 1.0, 1.0, 0.0, half_widths=rows
         )
+    method = "error_below_25pct" if confidence is not None else "channel_spread"
     if confidence is None:
         unit = unit_range(picture)
         confidence = np.float32(1.0) - (unit.max(axis=0) - unit.min(axis=0))
@@ -69,6 +70,7 @@ def depth_map(
         frame.stamp_ns,
         frame.frame_id,
         report,
+        confidence_method=method,
     )
 
 

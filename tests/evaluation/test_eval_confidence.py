@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cooper_ros.cli import main
 from cooper_ros.core.errors import ModelFolderError
 from cooper_ros.core.paths import find_model_folder
 from cooper_ros.core.types import Frame, Intrinsics
@@ -155,12 +157,14 @@ def test_shipped_model_is_calibrated_and_the_pipeline_uses_it() -> None:
     wanted = pipeline.calibration.depth.score(pipeline.spec, *pictures)
     assert wanted is not None
     assert depth.confidence.mean() == pytest.approx(wanted.mean(), abs=0.01)
+    assert depth.confidence_method == "error_below_25pct"
     alone = pipeline.see(frame).depth()
     assert not np.array_equal(alone.confidence, depth.confidence)
     np.testing.assert_array_equal(alone.depth, depth.depth)
     pipeline.calibration = None
-    spread = pipeline.see(frame).depth().confidence
-    assert spread.mean() > 0.9  # as drawn: the channels nearly agree, whatever the error
+    plain = pipeline.see(frame).depth()
+    assert plain.confidence_method == "channel_spread"
+    assert plain.confidence.mean() > 0.9  # as drawn: the channels nearly agree, whatever the error
 
 
 def test_calibrate_reads_what_an_evaluation_kept(tmp_path: Path, spec: ModelSpec) -> None:
@@ -183,3 +187,16 @@ def test_calibrate_reads_what_an_evaluation_kept(tmp_path: Path, spec: ModelSpec
     (copy / "manifest.json").write_text(json.dumps(new))
     calibration_run.forget(copy)
     assert "calibration" in json.loads((copy / "manifest.json").read_text())
+
+
+def test_command_on_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(find_model_folder(), copy)
+    command = ["eval", "calibrate", str(copy), "--scenes", "2", "--seed", "3", "--quiet", "--json"]
+    assert main(command) == 0
+    measured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    section = json.loads((copy / "manifest.json").read_text())["calibration"]
+    assert section["measured"] == measured and measured["scenes"] == 2
+    assert set(section["depth_confidence"]["weights"]) == {DEPTH_ONLY, WITH_CLASSES}
+    assert section["families"] == {}  # two rooms promise nothing about lengths
+    assert CooperPipeline.open(copy, threads=1).calibration is not None
