@@ -297,3 +297,16 @@ def test_pictures_keep_their_meaning() -> None:
     with pytest.raises(ValueError):
         camera_picture(array_to_image(depth, "32FC1", to_header(7, "cam")))
     assert picture().shape == (240, 320, 3)
+
+
+def test_without_aiohttp_the_executable_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    from cooper_ros.ros.view import node
+
+    monkeypatch.delitem(sys.modules, "cooper_ros.ros.view.server")
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    assert node.main([]) == 1
+    assert "python3-aiohttp" in capsys.readouterr().err

@@ -233,8 +233,12 @@ class ViewNode(Node):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the node; returns the exit code."""
-    from cooper_ros.ros.view.server import serve
-
+    try:
+        from cooper_ros.ros.view.server import serve
+    except ModuleNotFoundError as error:
+        needs = "apt install python3-aiohttp, or pip install 'cooper_ros[view]'"
+        print(f"cooper view: the package {error.name!r} is missing: {needs}", file=sys.stderr)
+        return 1
     set_defaults()
     rclpy.init(
         args=list(argv) if argv is not None else None,
