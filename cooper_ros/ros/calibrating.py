@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -27,7 +27,7 @@ from cooper_ros.srv import CalibrateScale
 PARAMETER = "scale_calibration"
 MAX_ITEMS = 256
 DEFAULT_SIGMA = 0.02
-Reply = CalibrateScale.Response
+Reply: TypeAlias = CalibrateScale.Response
 
 
 class CalibrateService:

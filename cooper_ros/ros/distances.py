@@ -126,17 +126,15 @@ def distance_to_box(box: Box, depth: DepthMap, segmentation: Segmentation | None
     """
     height, width = depth.relative.shape
     x, y, box_width, box_height = box
-    inside = np.zeros((height, width), bool)
+    inside: NDArray[np.bool_] = np.zeros((height, width), bool)
     inside[y : y + box_height, x : x + box_width] = True
     if not inside.any():
         return ItemDistance(
             Status.BAD_QUESTION,
             f"box {box_width}x{box_height} at ({x}, {y}) is not inside the {width}x{height} image",
         )
-    reference, mask = ObjectReference("", box=box), inside
     found = _largest_in(inside, segmentation)
-    if found is not None:
-        reference, mask = found
+    reference, mask = found if found is not None else (ObjectReference("", box=box), inside)
     if not depth.metric or depth.intrinsics is None:
         return ItemDistance(Status.NOT_METRIC, "depth is not metric", reference=reference)
     distance = geometry.object_distance(depth.depth, mask, depth.intrinsics)

@@ -136,8 +136,8 @@ class Scaling:
 
     def _note(self, context: Any, found: Evidence, cancel: Any) -> None:
         """Keep the model's own scale, and say in its report what was wrong with the anchors."""
-        depth: DepthMap = context.depth(cancel)
         if found.problems:
+            depth: DepthMap = context.depth(cancel)
             report = replace(depth.scale or ScaleReport(), message="; ".join(found.problems))
             context.note_scale(report)
 

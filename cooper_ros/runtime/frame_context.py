@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.images import resize_depth, resize_labels
+from cooper_ros.core.rectify import rectifier_for
 from cooper_ros.core.types import (
     DepthMap,
     Frame,
@@ -27,6 +28,12 @@ from cooper_ros.runtime.context import Engine
 from cooper_ros.runtime.events import Event
 from cooper_ros.runtime.flow import initial_latents
 from cooper_ros.runtime.generation import Conditions, Decoding, generate_latents
+from cooper_ros.runtime.lens import (
+    depth_to_image,
+    depth_to_view,
+    rectified,
+    segmentation_to_image,
+)
 from cooper_ros.runtime.maps import depth_map, segmentation_map, usable_intrinsics
 from cooper_ros.runtime.pictures import encode_latents, prepare
 from cooper_ros.runtime.spec import ModelSpec
@@ -54,8 +61,11 @@ class FrameContext:
         self.model_id = model_id
         self.seed = seed
         self.calibration = calibration
-        intrinsics = usable_intrinsics(frame)
-        self.store = ContextStore(engine, prepare(engine.spec, frame.rgb), intrinsics)
+        # The model looks through a pinhole; what it draws is put back to the image's own pixels.
+        self._lens = rectifier_for(usable_intrinsics(frame))
+        self._view = frame if self._lens is None else rectified(frame, self._lens)
+        pictures = prepare(engine.spec, self._view.rgb)
+        self.store = ContextStore(engine, pictures, usable_intrinsics(self._view))
         self._maps: dict[MapKind, GeneratedMap] = {}
         self._depth: DepthMap | None = None
         self._segmentation: Segmentation | None = None
@@ -81,7 +91,9 @@ class FrameContext:
         if self._depth is None:
             picture = self.map(DEPTH, cancel).picture
             confidence = self._confidence(picture)
-            self._depth = depth_map(self.spec, self.frame, picture, confidence, self.calibration)
+            drawn = depth_map(self.spec, self._view, picture, confidence, self.calibration)
+            lens = self._lens
+            self._depth = drawn if lens is None else depth_to_image(drawn, lens, self.frame)
         return self._depth
 
     def nominal_depth(self, cancel: CancelToken | None = None) -> Float:
@@ -89,19 +101,31 @@ class FrameContext:
 
         In metres only for a model trained in metres; `core.scale` makes metres of it for others.
         """
-        known = self._depth
-        if known is not None and known.metric and not self._put_depth:
-            return known.depth  # decoded already
-        codec = self.spec.depth.codec()
-        metres = codec.decode(self.map(DEPTH, cancel).picture)
-        return resize_depth(metres, self.frame.width, self.frame.height)
+        self.make_maps(self._kinds, cancel)
+        if not self._put_depth and self.depth(cancel).metric:
+            return self.depth(cancel).depth  # decoded already
+        metres = self.spec.depth.codec().decode(self.map(DEPTH, cancel).picture)
+        metres = resize_depth(metres, self.frame.width, self.frame.height)
+        return metres if self._lens is None else self._lens.map_to_image(metres)
+
+    @property
+    def _kinds(self) -> tuple[MapKind, ...]:
+        """The maps of this model: generated in one batch they cost less."""
+        return (DEPTH, SEGMENTATION) if self.spec.segmentation is not None else (DEPTH,)
 
     def labels(self, cancel: CancelToken | None = None) -> NDArray[np.uint8] | None:
-        """Class ids uint8 [h, w] at the model's resolution, None for a model without classes."""
+        """Class ids uint8 [h, w] of the whole image, None for a model without classes.
+
+        At the model's resolution; at that of the image where lens distortion was taken out.
+        """
         settings = self.spec.segmentation
         if settings is None:
             return None
-        return settings.codec().decode(self.map(SEGMENTATION, cancel).picture)[0]
+        self.make_maps(self._kinds, cancel)
+        ids = settings.codec().decode(self.map(SEGMENTATION, cancel).picture)[0]
+        if self._lens is None:
+            return ids
+        return self._lens.map_to_image(resize_labels(ids, self.frame.width, self.frame.height))
 
     def put_depth(self, depth: DepthMap) -> None:
         """Use this depth of the same frame from now on: in results, and (a model that takes its
@@ -149,7 +173,12 @@ class FrameContext:
             self.make_maps((DEPTH, SEGMENTATION), cancel)
             picture = self.map(SEGMENTATION, cancel).picture
             depth = self.depth(cancel)
-            self._segmentation = segmentation_map(self.spec, self.frame, picture, depth)
+            if self._lens is None:
+                self._segmentation = segmentation_map(self.spec, self.frame, picture, depth)
+            else:
+                seen = depth_to_view(depth, self._lens)
+                drawn = segmentation_map(self.spec, self._view, picture, seen)
+                self._segmentation = segmentation_to_image(drawn, self._lens)
         return self._segmentation
 
     def perceive(self, cancel: CancelToken | None = None) -> tuple[DepthMap, Segmentation]:
@@ -201,6 +230,9 @@ class FrameContext:
         tests of whether the model reads its maps.
         """
         rows, columns = self.store.pictures.map_rgb.shape[:2]
+        if self._lens is not None:
+            whole = resize_depth(depth_m, self.frame.width, self.frame.height)
+            depth_m = self._lens.map_to_view(whole)
         picture = self.spec.depth.codec().encode(resize_depth(depth_m, columns, rows))
         self._use(DEPTH, np.nan_to_num(picture, nan=1.0))
 
@@ -209,6 +241,9 @@ class FrameContext:
         if self.spec.segmentation is None:
             raise ValueError("this model has no class palette")
         rows, columns = self.store.pictures.map_rgb.shape[:2]
+        if self._lens is not None:
+            whole = resize_labels(labels, self.frame.width, self.frame.height)
+            labels = self._lens.map_to_view(whole.astype(np.uint8))
         picture = self.spec.segmentation.codec().encode(resize_labels(labels, columns, rows))
         self._use(SEGMENTATION, picture)
 

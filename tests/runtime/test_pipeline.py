@@ -319,3 +319,28 @@ def test_model_without_palette_says_so(tokenizer: Tokenizer, frame: Frame) -> No
     with pytest.raises(CooperError, match="palette"):
         context.segmentation()
     assert context.map(SEGMENTATION).rgb().dtype == np.uint8
+
+
+def test_a_distorted_image_is_seen_straight_and_answered_at_its_own_pixels(
+    engine: Engine, frame: Frame
+) -> None:
+    pipeline = CooperPipeline(engine)
+    width, height = frame.width, frame.height
+    lens = Intrinsics(
+        0.7 * width, 0.7 * width, width / 2, height / 2, width, height, (-0.25, 0.05, 0.0, 0.0, 0.0)
+    )
+    context = pipeline.see(dataclasses.replace(frame, intrinsics=lens))
+    depth, segmentation = context.perceive()
+    assert depth.metric and depth.intrinsics == lens
+    assert depth.depth.shape == segmentation.labels.shape == (height, width)
+    assert np.isfinite(depth.depth).mean() > 0.9
+    straight = pipeline.see(
+        dataclasses.replace(frame, intrinsics=dataclasses.replace(lens, distortion=()))
+    ).depth()
+    assert not np.allclose(straight.relative, depth.relative, atol=1e-3, equal_nan=True)
+    nominal = context.nominal_depth()
+    context.put_depth(dataclasses.replace(depth, depth=2.0 * nominal))
+    again = context.segmentation()
+    distances = [s.distance_m for s in segmentation.segments if s.pixel_count > 50]
+    assert max(s.distance_m for s in again.segments) > 1.5 * max(distances)
+    context.show_depth()  # what questions see of it

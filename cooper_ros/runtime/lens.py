@@ -1,0 +1,51 @@
+"""Results of a pinhole view put back to the pixels of a distorted image, and the other way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cooper_ros.core.rectify import Rectifier
+from cooper_ros.core.types import DepthMap, Frame, Segmentation
+
+
+def rectified(frame: Frame, lens: Rectifier) -> Frame:
+    """The frame as a pinhole camera would have seen it."""
+    return replace(frame, rgb=lens.rectify(frame.rgb), intrinsics=lens.pinhole)
+
+
+def depth_to_image(depth: DepthMap, lens: Rectifier, frame: Frame) -> DepthMap:
+    """Depth of the view at the pixels of `frame`."""
+    return replace(
+        depth,
+        depth=lens.map_to_image(depth.depth),
+        relative=lens.map_to_image(depth.relative),
+        confidence=lens.map_to_image(depth.confidence),
+        intrinsics=frame.intrinsics,
+    )
+
+
+def depth_to_view(depth: DepthMap, lens: Rectifier) -> DepthMap:
+    """Depth of a distorted image at the pixels of the view."""
+    return replace(depth, depth=lens.map_to_view(depth.depth), intrinsics=lens.pinhole)
+
+
+def segmentation_to_image(drawn: Segmentation, lens: Rectifier) -> Segmentation:
+    """Segments of the view at the image's pixels: boxes and counts are taken anew, distances and
+    positions stay (they are in metres); segments outside the image are left out."""
+    moved = replace(
+        drawn,
+        labels=lens.map_to_image(drawn.labels),
+        instances=lens.map_to_image(drawn.instances),
+        score=np.nan_to_num(lens.map_to_image(drawn.score)),
+    )
+    segments = []
+    for segment in drawn.segments:
+        rows, columns = np.nonzero(moved.mask(segment))
+        if not len(rows):
+            continue
+        x, y = int(columns.min()), int(rows.min())
+        box = (x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1)
+        segments.append(replace(segment, box=box, pixel_count=len(rows)))
+    return replace(moved, segments=tuple(segments))
