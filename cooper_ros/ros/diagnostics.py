@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cooper_ros.ros.memory import memory_problem, resident_mib
 from cooper_ros.ros.perception import Perception
 from cooper_ros.ros.rates import Rate, Taken
 from cooper_ros.ros.worker import Counters
@@ -132,6 +132,8 @@ class Monitor:
             values[item.name.replace("_", " ")] = getattr(self.counters, item.name)
         errors = [self.problem] if self.problem else []
         warnings = [node.why_not_active()] if not self.problem and node.worker is None else []
+        if over := memory_problem(node.parameter("max_memory_mib")):
+            warnings.append(over)
         named = {f"camera {name}": report for name, report in cameras.items() if name}
         for name, (level, message, camera_values) in cameras.items():
             if level:
@@ -181,9 +183,3 @@ def _clock_problem(age_s: float, topic: str) -> str:
         f"the stamps of {topic} are {abs(age_s):.0f} s {side} the node's clock: set use_sim_time "
         "for a bag or a simulator, or synchronise the clocks"
     )
-
-
-def resident_mib() -> int:
-    """Resident memory of this process [MiB]."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20

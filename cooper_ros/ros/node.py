@@ -26,7 +26,7 @@ from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.intake import Intake
-from cooper_ros.ros.memory import give_back
+from cooper_ros.ros.memory import check_memory, give_back
 from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
@@ -158,6 +158,7 @@ class CooperNode(LifecycleNode):
                 seed=self.parameter("seed"),
             )
             self._test_model()
+            check_memory(self.parameter("max_memory_mib"))
             self.outputs = OutputSet(
                 self,
                 self.pipeline.spec,

@@ -270,6 +270,15 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "target_frame.",
         ACTIVATE,
     ),
+    ParameterSpec(
+        "max_memory_mib",
+        0,
+        "A model that leaves the process with more resident memory [MiB] is not used; "
+        "`/diagnostics` warns when it is exceeded later. 0 = no limit.",
+        CONFIGURE,
+        0,
+        1048576,
+    ),
     # Video.
     ParameterSpec(
         "keyframe_every",

@@ -157,6 +157,18 @@ def test_transitions_take_and_give_back(sleeping: Remote) -> None:
         assert not late
 
 
+def test_a_model_that_needs_more_memory_than_allowed_is_not_used(sleeping: Remote) -> None:
+    sleeping.use_model(find_model_folder())
+    for limit, configured in ((10, False), (0, True)):
+        value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=limit)
+        request = SetParameters.Request(parameters=[Parameter(name="max_memory_mib", value=value)])
+        assert sleeping.bench.call(sleeping._set, request, sleeping.process).results[0].successful
+        assert sleeping.transition(Transition.TRANSITION_CONFIGURE) is configured
+        if not configured:
+            assert "more than 10 (parameter max_memory_mib)" in sleeping.ask().message
+    assert sleeping.transition(Transition.TRANSITION_CLEANUP)
+
+
 def resident_mib(process: Process) -> float:
     """Resident memory of a process [MiB]."""
     text = Path(f"/proc/{process.popen.pid}/status").read_text()
