@@ -40,9 +40,9 @@ install() {  # PYTHON VENV; called in an `if`, where -e does not count
     "${pip[@]}" "${kilted_build[@]}" "${kilted_run[@]}" "numpy<2.3" || return 1
     # the build must see the ROS of this environment, and the extra `ros` would ask for Jazzy
     PATH="$PWD/$2/bin:$2/bin:$PATH" COOPER_ROS_INTERFACES=require "${pip[@]}" \
-      --no-build-isolation --editable '.[ort,sim]' || return 1
+      --no-build-isolation --editable '.[ort,sim,bag,view]' || return 1
   else
-    COOPER_ROS_INTERFACES=require "${pip[@]}" --editable '.[ros,ort,sim]' || return 1
+    COOPER_ROS_INTERFACES=require "${pip[@]}" --editable '.[ros,ort,sim,bag,view]' || return 1
   fi
   "${pip[@]}" "${tools[@]}"
 }

@@ -45,13 +45,14 @@ def averages(log: Path, name: str) -> tuple[float, float]:
 
 def test_a_minute_of_every_stage(tmp_path: Path) -> None:
     train, val = tmp_path / "train", tmp_path / "val"
-    cooper("data", "sim", "--split", "train", "--frames", 512, "--out", train)
-    cooper("data", "sim", "--split", "val", "--frames", 32, "--out", val)
+    cooper("data", "sim", "--split", "train", "--frames", 256, "--out", train)
+    cooper("data", "sim", "--split", "val", "--frames", 24, "--out", val)
     start: list[object] = []
     for stage, names in LOSSES.items():
         out = tmp_path / stage
         cooper("train", stage, "--data", train, "--val", val, "--out", out,
-               "--minutes", MINUTES, "--log-steps", 1, "--eval-seconds", 3600, *start)  # fmt: skip
+               "--minutes", MINUTES, "--batch", 8, "--log-steps", 1, "--eval-seconds", 3600,
+               *start)  # fmt: skip
         start = ["--start", out / "model"]
         for name in names:
             first, last = averages(out / "log.jsonl", name)
