@@ -58,6 +58,7 @@ class CooperNode(LifecycleNode):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("cooper", **arguments)
+        self._reason: ReasonServer | None = None  # rclpy destroys a node that could not be made
         parameters.declare(self)
         self.pipeline: Any = None
         self.worker: InferenceWorker | None = None
@@ -140,7 +141,7 @@ class CooperNode(LifecycleNode):
     @property
     def pending(self) -> int:
         """Service calls and goals that wait for their result."""
-        return self._calls.pending + self._reason.pending
+        return self._calls.pending + (self._reason.pending if self._reason else 0)
 
     # -- lifecycle -------------------------------------------------------------------------------
 
@@ -233,7 +234,8 @@ class CooperNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Let go of the ROS graph."""
-        self._reason.destroy()  # rclpy forgets actions when it destroys a node
+        if self._reason is not None:
+            self._reason.destroy()  # rclpy forgets actions when it destroys a node
         super().destroy_node()
 
     def _close_inputs(self) -> None:

@@ -266,7 +266,7 @@ def test_parameters_from_outside(bench: Bench, node: Process, set_parameters: An
         ("queue_size", 0, "queue_size"),
         ("mode", "loud", "auto, interleaved, maps, direct"),
         ("autostart", False, "read-only"),
-        ("lazy", 3, "BOOL"),
+        ("lazy", 3, "type"),
         ("answer_timeout_s", float("nan"), "answer_timeout_s"),
     ):
         result = bench.call(set_parameters, change(name, value), node).results[0]
