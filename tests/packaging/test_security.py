@@ -27,7 +27,7 @@ OPENERS = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "memm
 
 MAY_OPEN = {
     "ros/conversion.py": "pictures in memory, no path",
-    "ros/diagnostics.py": "/proc/self/statm",
+    "ros/memory.py": "/proc/self/statm",
     "ros/bags/": "paths of the command line",
 }
 """Files of the node's room that open paths, and whose paths these are. Never those of a message."""
