@@ -1,4 +1,4 @@
-"""`cooper train`: autoencoder, stage 1 (see: picture states, amg: maps) and stage 2 (sft: interleaved questions)."""
+"""`cooper train`: autoencoder, stage 1 (see and amg) and stage 2 (sft)."""
 
 from __future__ import annotations
 

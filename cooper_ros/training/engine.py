@@ -65,7 +65,9 @@ class Budget:
     def factor(self, step: int, progress: float) -> float:
         """Learning-rate factor."""
         fall = 1.0 if progress < self.hold else (1 - progress) / (1 - self.hold)
-        warmup = min(self.warmup_steps, max(1, self.steps // 5)) if self.steps else self.warmup_steps
+        warmup = (
+            min(self.warmup_steps, max(1, self.steps // 5)) if self.steps else self.warmup_steps
+        )
         return min(1.0, (step + 1) / warmup) * max(fall, 0.0) + 1e-4
 
 

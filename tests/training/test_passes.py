@@ -117,7 +117,9 @@ def test_questions_equal_packed(passes, batch):
         Slot("depth", [0, 20, 1, 0, 24, 1], [1.0] * 6),
         Slot("segmentation", [0, 25, 1, 0, 26, 1], [1.0] * 6),
     ]
-    got = answers.read(cache, collate(one * FRAMES, 1, [i for i in range(FRAMES) for _ in one]), n + 2)
+    got = answers.read(
+        cache, collate(one * FRAMES, 1, [i for i in range(FRAMES) for _ in one]), n + 2
+    )
 
     layout = Layout()
     layout.picture("vision", n, 0, branch=0)
