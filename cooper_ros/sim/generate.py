@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("npz", "parquet"),
         default="npz",
-        help="npz: what training reads; parquet: compressed, one row per frame (needs pyarrow)",
+        help="training reads both; parquet: compressed, one row per frame (needs pyarrow)",
     )
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
