@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from rcl_interfaces.srv import SetParameters
 from reasoning import ABORTED, CANCELED, PATIENT_S, SUCCEEDED, Feedback, Goal, Reasoner
 
 from cooper_ros.core.types import SpatialAnswer, Status, StepType
+from cooper_ros.evaluation import asking
 from cooper_ros.msg import DepthInfo
 from cooper_ros.msg import SpatialAnswer as Answer
 from cooper_ros.ros.client import CooperClient
@@ -196,6 +198,16 @@ def test_how_many_images_are_kept_is_a_parameter(
         pass
     answer = cooper.ask("is there a table ?", about=first)
     assert answer.status is Status.STALE and "kept_frames" in answer.message
+
+
+def test_the_benchmark_reports(
+    cooper: CooperClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asking.main(["--runs", "2", "--clients", "3", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 0 < figures["direct_ms"] < figures["reasoned_ms"] and figures["tenth_ms"] > 0
+    assert sum(figures["statuses"].values()) == 6 and figures["answered_most"] <= 2
+    assert figures["cancelled"] == 0 or figures["cancel_worst_ms"] >= figures["cancel_ms"] > 0
 
 
 def test_a_goal_without_a_node_ends_with_the_reason(ros: None) -> None:
