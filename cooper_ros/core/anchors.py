@@ -30,6 +30,7 @@ OCCLUSION_CELL_PX = 1 / 80  # of the image width: window in which nearer points 
 OCCLUSION_RATIO = 1.15
 GRID = 64  # most samples per image side taken from a dense depth image or from the floor
 EDGE_RATIO = 1.08  # neighbouring depths that differ by more are an object's edge
+FLOOR_BIAS = 0.15  # how differently a model scales floor and objects, one standard deviation
 MIN_FLOOR_SLOPE = 0.06  # n . ray: floor seen at less than about 3 degrees says nothing
 
 
@@ -39,7 +40,8 @@ class Anchors:
 
     `u`, `v` f64 [n] [px]; `depth_m` f64 [n] along the optical axis; `sigma` f64 [n] own error as
     share of the depth; `shared` f64 [n, k]: effect on ln(depth) of k errors that all anchors of the
-    source have in common, one standard deviation each. `source` is a name for people.
+    source have in common, one standard deviation each. `source` is a name for people. What is not
+    `representative` (the floor: large and easy) says nothing of how wrong depth is elsewhere.
     """
 
     u: Vector
@@ -48,6 +50,7 @@ class Anchors:
     sigma: Vector
     source: str
     shared: Vector = field(default_factory=lambda: np.zeros((0, 0)))
+    representative: bool = True
 
     def __post_init__(self) -> None:
         count = len(self.u)
@@ -68,6 +71,7 @@ class Anchors:
             self.sigma[index],
             self.source,
             self.shared[index],
+            self.representative,
         )
 
 
@@ -219,9 +223,14 @@ def anchors_from_floor(
     seen = slope > MIN_FLOOR_SLOPE * ray_length
     u, v, slope, ray_length = u[seen], v[seen], slope[seen], ray_length[seen]
     shared = np.stack(
-        [np.full(len(u), height_sigma), tilt_sigma_rad * ray_length / slope], axis=1
+        [
+            np.full(len(u), math.hypot(height_sigma, FLOOR_BIAS)),
+            tilt_sigma_rad * ray_length / slope,
+        ],
+        axis=1,
     )
-    return Anchors(u, v, height_m / slope, np.full(len(u), sigma), source, shared)
+    own = np.full(len(u), sigma)
+    return Anchors(u, v, height_m / slope, own, source, shared, representative=False)
 
 
 def thin(

@@ -114,6 +114,7 @@ class _System:
     own: Vector
     extra: Vector
     block: NDArray[np.int64]
+    speaks: NDArray[np.bool_]
 
     @classmethod
     def build(
@@ -137,6 +138,7 @@ class _System:
             np.concatenate([one.sigma for one, _ in kept]),
             extra,
             x + BLOCKS[0] * y,
+            np.concatenate([np.full(len(one), one.representative) for one, _ in kept]),
         )
 
     def _rows(self) -> tuple[Vector, Vector]:
@@ -176,7 +178,8 @@ class _System:
         residual = y - X @ theta
         inlier = share > 0.0
         covariance = self._covariance(X, residual, weights, normal, precision)[:2, :2]
-        quantile = _quantile(np.abs(residual[inlier]) / np.sqrt(variance[inlier]))
+        told = inlier & self.speaks
+        quantile = _quantile(np.abs(residual[told]) / np.sqrt(variance[told]))
         state = ScaleState(self.prior.space, theta[:2], covariance, noise, quantile)
         missed = (state.metres(self.nominal) - self.depth)[inlier]
         rmse = float(np.sqrt(np.nanmean(missed**2))) if inlier.any() else NAN
@@ -217,13 +220,16 @@ class _System:
 
     def _noise(self, residual: Vector, share: Vector) -> float:
         """Spread of what the model gets wrong from object to object, anchor errors taken out."""
+        residual, share, own_sigma = (a[self.speaks] for a in (residual, share, self.own))
+        if not len(residual):
+            return self.prior.noise
         spread = 1.4826 * float(np.median(np.abs(residual)))
         inner = share > 0.0
         if inner.any():
             typical = float(np.sqrt(np.mean(residual[inner] ** 2)))
             spread = max(spread, min(typical, 1.5 * spread))
         count = len(residual)
-        own = float(np.median(self.own)) ** 2
+        own = float(np.median(own_sigma)) ** 2
         mine = max(spread**2 - own, 1e-6)
         pooled = (PRIOR_WEIGHT * self.prior.noise**2 + count * mine) / (PRIOR_WEIGHT + count)
         return math.sqrt(pooled)

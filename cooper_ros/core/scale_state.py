@@ -45,7 +45,7 @@ class ScaleState:
         deviations = (0.3, 0.2)
         if not metric:
             deviations = (3.0, 1.0) if space == LOG else (10.0, 10.0)
-        return cls(space, np.zeros(2), np.diag(np.square(deviations)), 0.12)
+        return cls(space, np.zeros(2), np.diag(np.square(deviations)), 0.2)
 
     def later(self, seconds: float) -> ScaleState:
         """The same for another image, `seconds` later: less certain."""

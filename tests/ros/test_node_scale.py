@@ -181,8 +181,13 @@ def test_a_broken_calibration_is_refused_and_a_good_one_is_used(
 ) -> None:
     assert "calibration" in change("scale_calibration", "nonsense", "")
     assert change("scale_calibration", "log 0.4055 0 0.0004 0 0.0004 0.08 1.7", "") == ""
-    info = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED)
-    assert info.scale == pytest.approx(1.5, rel=0.01) and info.anchor_count == 0
+    info = new(
+        bench,
+        infos,
+        node,
+        lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED and abs(m.scale - 1.5) < 0.02,
+    )
+    assert info.anchor_count == 0
     change("scale_calibration", "", "")
     new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_MODEL_PRIOR)
 
@@ -236,8 +241,13 @@ def test_a_distance_measured_by_hand_calibrates_the_depth(
     values = prior[rows, columns]
     assert reply.scale * values**reply.exponent == pytest.approx(1.3 * values, rel=0.06)
     assert reply.anchor_count == 3 and 0.0 < reply.error_90 < 1.0 and reply.rmse < 0.1
-    info = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED)
-    assert info.scale == pytest.approx(reply.scale, rel=1e-3)
+    new(
+        bench,
+        infos,
+        node,
+        lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED
+        and abs(m.scale / reply.scale - 1.0) < 1e-3,
+    )
     reset = CalibrateScale.Request(method=CalibrateScale.Request.METHOD_RESET)
     assert bench.call(client, reset, node).success
     new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_MODEL_PRIOR)
@@ -285,7 +295,13 @@ def test_anchors_of_the_last_frames_calibrate(
     reply = bench.call(client, request, node)
     assert reply.success and reply.anchor_count >= 3, reply.message
     lidar.message = None
-    info = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED)
+    info = new(
+        bench,
+        infos,
+        node,
+        lambda m: m.scale_source == DepthInfo.SCALE_CALIBRATED
+        and abs(m.scale - reply.scale) < 1e-3,
+    )
     assert info.scale * 2.0**info.exponent == pytest.approx(2.4, rel=0.1)
     bench.call(client, CalibrateScale.Request(method=2), node)
 

@@ -148,7 +148,7 @@ def test_the_floor_under_a_camera_of_known_height_gives_metres() -> None:
     found = context.found
     assert found.scale_source is ScaleSource.ANCHORED and not warned
     assert found.scale is not None and found.scale.anchor_sources == ("ground plane",)
-    assert np.median(found.depth / truth) == pytest.approx(1.0, abs=0.05)
+    assert np.median(found.depth / truth) == pytest.approx(1.0, abs=0.12)  # pulled by the prior
     assert context.gravity == pytest.approx(gravity_from_tilt(PITCH))
 
 
