@@ -100,7 +100,7 @@ class Services:
             answer = refuse(error)
         response.answer = self._intake.finish(answer, request)
         response.success = answer.status is Status.OK
-        response.message = answer.message
+        response.message = response.answer.message
         self._node.note_answer(time.monotonic() - asked, answer.status)
         return response
 
