@@ -49,6 +49,7 @@ class ScaleFit:
 
     `inliers`: how many of the `anchor_count` thinned anchors took part; `rmse_m`: their root mean
     square residual [m]. `problem`: why the fit must not be used, for people; "" if it may.
+    `note`: which anchors were left out of it, and why.
     """
 
     state: ScaleState
@@ -57,6 +58,7 @@ class ScaleFit:
     rmse_m: float
     sources: tuple[str, ...]
     problem: str = ""
+    note: str = ""
 
     @property
     def inlier_share(self) -> float:
@@ -88,8 +90,14 @@ class MetricScaler:
         kept = [(one, p) for one, p in kept if len(one)]
         if not kept:
             return ScaleFit(prior, 0, 0, NAN, (), "no anchors in view")
-        system = _System.build(kept, prior, intrinsics)
-        return system.solve(tuple(one.source for one, _ in kept), nominal)
+        fit = _solved(kept, prior, intrinsics, nominal)
+        surest = [(one, p) for one, p in kept if one.representative]
+        if fit.problem and 0 < len(surest) < len(kept):
+            without = _solved(surest, prior, intrinsics, nominal)
+            if not without.problem:
+                left = ", ".join(one.source for one, _ in kept if not one.representative)
+                return replace(without, note=f"{left}: contradicts the other anchors, not used")
+        return fit
 
     @staticmethod
     def _sample(
@@ -102,6 +110,13 @@ class MetricScaler:
         with np.errstate(invalid="ignore"):
             usable = np.isfinite(value) & (value > 0.0) & (anchors.depth_m > 0.0)
         return thin(anchors.take(usable), value[usable], intrinsics)
+
+
+def _solved(
+    kept: list[tuple[Anchors, Vector]], prior: ScaleState, intrinsics: Intrinsics, nominal: Array
+) -> ScaleFit:
+    system = _System.build(kept, prior, intrinsics)
+    return system.solve(tuple(one.source for one, _ in kept), nominal)
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,8 +100,7 @@ class Scaling:
         fit: ScaleFit | None = None
         if found.anchors:
             fit = MetricScaler(prior.space).fit(nominal, found.anchors, intrinsics, prior)
-            if fit.problem:
-                found.problems.append(fit.problem)
+            found.problems += filter(None, (fit.problem, fit.note))
         settings = context.spec.depth
         range_m = (settings.min_m, settings.max_m)
         message = "; ".join(found.problems)

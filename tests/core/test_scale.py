@@ -350,3 +350,20 @@ def test_wrong_prior_and_uneven_columns_are_refused() -> None:
         Anchors(np.zeros(2), np.zeros(2), np.zeros(3), np.zeros(2), "x")
     with pytest.raises(ScaleError, match="space"):
         ScaleState.of_model("cubic", metric=True)
+
+
+def test_a_floor_that_contradicts_the_points_is_left_out_and_named() -> None:
+    rng = np.random.default_rng(11)
+    truth = room(rng)
+    points_ = sampled(rng, truth, 60)
+    v, u = np.nonzero(np.ones((120, 160), bool))
+    wrong = np.exp(rng.uniform(math.log(0.1), math.log(30.0), len(u)))
+    floor = Anchors(
+        u.astype(float), v.astype(float), wrong, np.full(len(u), 0.03), "ground plane",
+        representative=False,
+    )  # fmt: skip
+    fit = MetricScaler(LOG).fit(truth, [points_, floor], CAMERA, METRIC)
+    alone = MetricScaler(LOG).fit(truth, [floor], CAMERA, METRIC)
+    assert alone.problem
+    assert fit.problem == "" and "ground plane" in fit.note
+    assert fit.state.scale == pytest.approx(1.0, abs=0.05)
