@@ -15,8 +15,12 @@ from cooper_ros.deploy.doctor import Check, Verdict, guarded
 AREA = "ros"
 SHM_FREE_MIB = 128
 """The profile takes 32 MiB per process; camera, node and two readers need that much."""
-GRAPH_S, DIAGNOSTICS_S = 3.0, 2.5
-"""How long the graph is watched, and a found node listened to [s]."""
+GRAPH_S, SETTLED_S, GRAPH_MAX_S = 3.0, 1.0, 10.0
+"""The graph is watched for the first, until nothing new came for the second, at most the third."""
+DIAGNOSTICS_S = 2.5
+"""How long a found node is listened to, after that [s]."""
+UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
+"""The name rmw gives to a node of which only a reader or writer is known so far."""
 GOOD_SHARE = 0.95
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
@@ -176,13 +180,8 @@ def _look(node: Any, target: str) -> list[Check]:
 
     node.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
     space, _, name = target.rpartition("/")
-    deadline = time.monotonic() + GRAPH_S
-    present = False
-    while time.monotonic() < deadline:
-        executor.spin_once(timeout_sec=0.1)
-        present = (name, space or "/") in node.get_node_names_and_namespaces()
-        if present and said:
-            break
+    _settle(node, executor)
+    present = (name, space or "/") in node.get_node_names_and_namespaces()
     end = time.monotonic() + DIAGNOSTICS_S
     while present and not said and time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
@@ -200,6 +199,29 @@ def _look(node: Any, target: str) -> list[Check]:
         results.append(Check("robot", part, verdict, text))
     executor.shutdown(timeout_sec=1.0)
     return results
+
+
+def _settle(node: Any, executor: Any) -> None:
+    """Spin until discovery brings nothing new: processes become known one by one, on a busy
+    machine a camera long after the node."""
+    began = changed = time.monotonic()
+    known: Any = None
+    while (now := time.monotonic()) - began < GRAPH_MAX_S:
+        executor.spin_once(timeout_sec=0.1)
+        seen = _graph(node)
+        if seen != known or any(UNKNOWN_NODE in part for part in seen):
+            known, changed = seen, now
+        if now - began >= GRAPH_S and now - changed >= SETTLED_S:
+            break
+
+
+def _graph(node: Any) -> set[tuple[str, str]]:
+    """Nodes by name and namespace; topics by name and node that writes or reads them."""
+    found = set(node.get_node_names_and_namespaces())
+    for topic, _ in node.get_topic_names_and_types():
+        for ends in (node.get_publishers_info_by_topic, node.get_subscriptions_info_by_topic):
+            found |= {(topic, end.node_name) for end in ends(topic)}
+    return found
 
 
 def _cameras(node: Any, target: str) -> list[Check]:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from harness import WAIT_S, Bench, picture
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.rosbag2 import StoragePlugin, Writer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -31,12 +33,19 @@ COUNT = 5
 
 
 class Recording:
-    """A recorder that is spun while a test waits."""
+    """A recorder that is spun while a test waits; it ends with its `with` block."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.node = Recorder(*arguments, **options)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._executor.shutdown(timeout_sec=5.0)
+        self.node.close()
 
     def spin_until(self, condition: Callable[[], Any]) -> None:
         deadline = time.monotonic() + WAIT_S
@@ -44,9 +53,15 @@ class Recording:
             self._executor.spin_once(timeout_sec=0.1)
             assert time.monotonic() < deadline, (self.node.counts, self.node.problems)
 
-    def close(self) -> None:
-        self._executor.shutdown(timeout_sec=5.0)
-        self.node.close()
+
+@contextmanager
+def playing(*arguments: Any, **options: Any) -> Iterator[Player]:
+    """A player that ends here: one left behind offers its latched messages to later tests."""
+    player = Player(*arguments, **options)
+    try:
+        yield player
+    finally:
+        player.destroy_node()
 
 
 def numbered_image(number: int) -> Image:
@@ -58,32 +73,34 @@ def numbered_image(number: int) -> Image:
 @pytest.fixture(scope="module")
 def writers(ros: None) -> Iterator[Any]:
     bench = Bench("bag_source", period_s=5.0)
-    yield (
-        bench,
-        bench.node.create_publisher(Image, "/rec/image", StandardTopicQoS(50)),
-        bench.node.create_publisher(LabelInfo, "/rec/labels", LatchedPublisherQoS()),
-    )
-    bench.close()
+    try:
+        yield (
+            bench,
+            bench.node.create_publisher(Image, "/rec/image", StandardTopicQoS(50)),
+            bench.node.create_publisher(LabelInfo, "/rec/labels", LatchedPublisherQoS()),
+        )
+    finally:
+        bench.close()
 
 
 @pytest.fixture(scope="module", params=["mcap", "mcap-zstd", "sqlite3", "sqlite3-zstd"])
 def recorded(request: Any, writers: Any, tmp_path_factory: Any) -> tuple[Path, list[bytes]]:
-    """A bag with five images and one latched message, and the bytes that were sent."""
+    """A bag with one latched message and then five images, and the bytes that were sent."""
     _, images, labels = writers
     storage, _, compressed = request.param.partition("-")
     path = tmp_path_factory.mktemp("bags") / "run"
     labels.publish(LabelInfo(names=["mug"], class_ids=[1], model_id="m"))
-    recording = Recording(
-        path, ["rec/image", "/rec/labels"], storage=storage, compress=bool(compressed)
-    )
-    recording.spin_until(
-        lambda: images.get_subscription_count() and labels.get_subscription_count()
-    )
     sent = [serialize_message(numbered_image(number)) for number in range(COUNT)]
-    for data in sent:
-        images.publish(data)
-    recording.spin_until(lambda: recording.node.message_count > COUNT)
-    recording.close()
+    with Recording(
+        path, ["rec/image", "/rec/labels"], storage=storage, compress=bool(compressed)
+    ) as recording:
+        # The latched message is there first: topics are not ordered among each other by DDS.
+        recording.spin_until(
+            lambda: images.get_subscription_count() and recording.node.counts.get("/rec/labels")
+        )
+        for data in sent:
+            images.publish(data)
+        recording.spin_until(lambda: recording.node.counts["/rec/image"] >= COUNT)
     return path, sent
 
 
@@ -113,6 +130,28 @@ def test_a_single_file_of_a_bag_can_be_read(recorded: tuple[Path, list[bytes]]) 
         assert data == sent
 
 
+@pytest.mark.parametrize(
+    "duration_ns", [0, 1, 333_333_333, 86_400_000_000_123, 2_591_999_999_999_999]
+)
+def test_no_message_is_lost_between_seconds_and_nanoseconds(
+    tmp_path: Path, duration_ns: int
+) -> None:
+    """Seconds of a bag are floats: a month is kept to the nanosecond."""
+    start_ns = 1_795_368_835_148_603_668
+    text, digest = Definitions().of("rosgraph_msgs/msg/Clock")
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(
+            "/tick", "rosgraph_msgs/msg/Clock", msgdef=text, rihs01=digest
+        )
+        for number, stamp_ns in enumerate((start_ns, start_ns + duration_ns)):
+            writer.write(connection, stamp_ns, bytes([number]))
+    with Bag(tmp_path / "bag") as bag:
+        last = list(bag.messages(start_s=bag.duration_s))
+        assert [m.data[0] for m in last] == ([1] if duration_ns else [0, 1])
+        before = list(bag.messages(stop_s=bag.duration_s))
+        assert [m.data[0] for m in before] == ([0] if duration_ns else [])
+
+
 def test_playing_sends_the_same_bytes_in_order(
     recorded: tuple[Path, list[bytes]], ros: None
 ) -> None:
@@ -123,8 +162,10 @@ def test_playing_sends_the_same_bytes_in_order(
     clocks = listener.listen(Clock, "/clock", StandardTopicQoS(500))
     stop = threading.Event()
     try:
-        with Bag(path) as bag:
-            player = Player(bag, clock_hz=50.0, rate=4.0, remaps=["/rec/image:=/other/image"])
+        with (
+            Bag(path) as bag,
+            playing(bag, clock_hz=50.0, rate=4.0, remaps=["/rec/image:=/other/image"]) as player,
+        ):
             assert player.topics["/rec/image"] == "/other/image"
             ready = ("/other/image", "/rec/labels", "/clock")
             listener.wait(lambda: all(player.count_subscribers(name) for name in ready))
@@ -133,12 +174,12 @@ def test_playing_sends_the_same_bytes_in_order(
             listener.wait(lambda: len(received) == COUNT and labels)
             # Not the bytes: serialising leaves the padding between fields undefined.
             assert received == [deserialize_message(data, Image) for data in sent]
+            end_ns = bag.start_ns + round(bag.duration_s * 1e9)
+            listener.wait(lambda: clocks and time_to_ns(clocks[-1].clock) >= end_ns)
             times = [time_to_ns(message.clock) for message in clocks]
-            listener.wait(lambda: time_to_ns(clocks[-1].clock) - bag.start_ns >= 0)
             assert times == sorted(times) and times[0] >= bag.start_ns
             stop.set()
             assert not player.play(stop)
-            player.destroy_node()
     finally:
         listener.close()
 
@@ -147,14 +188,12 @@ def test_part_of_a_bag_can_be_played(recorded: tuple[Path, list[bytes]], ros: No
     with Bag(recorded[0]) as bag:
         stamps = [m.stamp_ns for m in bag.messages(["/rec/image"])]
         later = (stamps[2] - bag.start_ns - 1) / 1e9
-        player = Player(bag, bag.choose(["rec/image"]), rate=1000.0)
-        assert player.play(threading.Event(), start_s=later)
-        assert player.counts == {"/rec/image": COUNT - 2}
-        player.destroy_node()
-        player = Player(bag, rate=1000.0)
-        assert player.play(threading.Event(), start_s=bag.duration_s)
-        assert player.counts == {"/rec/image": 1, "/rec/labels": 1}, "latched: still sent"
-        player.destroy_node()
+        with playing(bag, bag.choose(["rec/image"]), rate=1000.0) as player:
+            assert player.play(threading.Event(), start_s=later)
+            assert player.counts == {"/rec/image": COUNT - 2}
+        with playing(bag, rate=1000.0) as player:
+            assert player.play(threading.Event(), start_s=bag.duration_s)
+            assert player.counts == {"/rec/image": 1, "/rec/labels": 1}, "latched: still sent"
         for wrong in ({"rate": 0.0}, {"clock_hz": -1.0}, {"remaps": ["/a=/b"]}):
             with pytest.raises(BagError):
                 Player(bag, **wrong)
@@ -198,22 +237,20 @@ def test_wrong_recordings_are_refused(ros: None, tmp_path: Path) -> None:
         Recorder(tmp_path / "new", storage="zip")
     with pytest.raises(BagError, match="regular expression"):
         Recorder(tmp_path / "new", pattern="(")
-    silent = Recording(tmp_path / "silent", ["/nobody/image"])
-    assert silent.node.missing == ["/nobody/image"]
-    silent.close()
+    with Recording(tmp_path / "silent", ["/nobody/image"]) as silent:
+        assert silent.node.missing == ["/nobody/image"]
     assert not (tmp_path / "silent").exists()
 
 
 def test_a_bag_that_cannot_be_written_ends_with_a_reason(writers: Any, tmp_path: Path) -> None:
     _, images, _ = writers
     (tmp_path / "place").write_text("a file where a folder should be")
-    recording = Recording(tmp_path / "place" / "bag", ["/rec/image"])
-    recording.spin_until(images.get_subscription_count)
-    images.publish(numbered_image(0))
-    recording.spin_until(lambda: recording.node.error)
-    assert isinstance(recording.node.error, BagError)
-    assert "cannot write" in str(recording.node.error)
-    recording.close()
+    with Recording(tmp_path / "place" / "bag", ["/rec/image"]) as recording:
+        recording.spin_until(images.get_subscription_count)
+        images.publish(numbered_image(0))
+        recording.spin_until(lambda: recording.node.error)
+        assert isinstance(recording.node.error, BagError)
+        assert "cannot write" in str(recording.node.error)
 
 
 def test_damaged_bags_end_with_a_reason(recorded: tuple[Path, list[bytes]], tmp_path: Path) -> None:

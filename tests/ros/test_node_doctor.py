@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from harness import WAIT_S, Bench, Process, room_image, room_info
@@ -73,6 +74,39 @@ def test_lost_images_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_images_are_counted_between_processes(ros: None) -> None:
     result = measure(int(os.environ["ROS_DOMAIN_ID"]))
     assert 0 < result.received <= result.sent and result.sent > IMAGES
+
+
+@pytest.mark.parametrize(
+    ("arrives_s", "named_s", "ends_s"),
+    [(0.5, 0.5, 3.0), (2.9, 2.9, 3.9), (2.9, 3.5, 4.5), (2.9, 99.0, 10.0)],
+)
+def test_a_camera_that_is_discovered_late_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, arrives_s: float, named_s: float, ends_s: float
+) -> None:
+    """On a busy machine the node was found, and the look over, before the camera was known."""
+    now = 0.0
+
+    class Graph:
+        def get_node_names_and_namespaces(self) -> list[tuple[str, str]]:
+            return [("cooper", "/")] + [("camera", "/")] * (now >= named_s)
+
+        def get_topic_names_and_types(self) -> list[tuple[str, list[str]]]:
+            return [("/image", ["sensor_msgs/msg/Image"])] * (now >= arrives_s)
+
+        def get_publishers_info_by_topic(self, topic: str) -> list[SimpleNamespace]:
+            known = now >= named_s
+            return [SimpleNamespace(node_name="camera" if known else doctor.UNKNOWN_NODE)]
+
+        def get_subscriptions_info_by_topic(self, topic: str) -> list[SimpleNamespace]:
+            return []
+
+    def spin_once(timeout_sec: float) -> None:
+        nonlocal now
+        now += timeout_sec
+
+    monkeypatch.setattr(doctor, "time", SimpleNamespace(monotonic=lambda: now))
+    doctor._settle(Graph(), SimpleNamespace(spin_once=spin_once))
+    assert ends_s - 0.05 < now < ends_s + 0.35
 
 
 def test_a_running_robot_is_seen(node: Process, bench: Bench, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class Player(Node):
     def play(
         self, stop: threading.Event, *, start_s: float = 0.0, stop_s: float | None = None
     ) -> bool:
-        """Play once, from `start_s` to `stop_s` of the bag [s]; False if `stop` ended it.
+        """Play once, from `start_s` to before `stop_s` of the bag [s]; False if `stop` ended it.
 
         Latched messages from before `start_s` (/tf_static) are sent first.
         """

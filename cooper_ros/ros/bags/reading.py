@@ -104,7 +104,7 @@ class Bag:
     ) -> Iterator[Recorded]:
         """Messages in the order of their receive time; None = all topics.
 
-        `start_s` and `stop_s` [s] count from the first message of the bag.
+        From `start_s` to before `stop_s` [s], counted from the first message of the bag.
         """
         chosen = [c for c in self._reader.connections if topics is None or c.topic in topics]
         if not chosen:
