@@ -164,7 +164,9 @@ def test_shipped_model_is_calibrated_and_the_pipeline_uses_it() -> None:
     pipeline.calibration = None
     plain = pipeline.see(frame).depth()
     assert plain.confidence_method == "channel_spread"
-    assert plain.confidence.mean() > 0.9  # as drawn: the channels nearly agree, whatever the error
+    # as drawn, by the agreement of the channels: another number, whatever the error
+    assert np.all((plain.confidence >= 0.0) & (plain.confidence <= 1.0))
+    assert not np.allclose(plain.confidence, alone.confidence, atol=0.05)
 
 
 def test_calibrate_reads_what_an_evaluation_kept(tmp_path: Path, spec: ModelSpec) -> None:
