@@ -139,7 +139,7 @@ def test_without_calibration_depth_is_relative_and_says_so(
     values = image_to_array(new_message(bench, relative, node, lambda m: True))
     assert values.min() >= 0.0 and values.max() <= 1.0
     new_message(bench, depth_infos, node, lambda m: not m.metric)
-    # By stamp: topics overtake each other, and metres of an earlier frame may still be on their way.
+    # By stamp: topics overtake each other, metres of an earlier frame may still be on their way.
     late = [m for m in metric if time_to_ns(m.header.stamp) >= since]
     assert not late, "metres were published without a calibration"
     reply = bench.call(ask, question("how far is the mug ?"), node)
