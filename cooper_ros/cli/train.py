@@ -26,11 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, help="run folder; an interrupted run continues from it"
     )
     parser.add_argument("--start", default="", help="model to start from (default: fresh)")
-    parser.add_argument("--config", default="", help="JSON of dimensions (default: cooper-nano)")
+    parser.add_argument(
+        "--config",
+        default="",
+        help="JSON of dimensions (default: cooper-nano); with --start: grow it",
+    )
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
     parser.add_argument("--steps", type=int, default=0, help="budget in steps (deterministic)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="gradient-averaging processes")
+    parser.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is"
+    )
     parser.add_argument("--batch", type=int, default=0, help="frames per process and step")
     parser.add_argument("--muon-lr", type=float, default=0.0)
     parser.add_argument("--adam-lr", type=float, default=0.0)

@@ -1,4 +1,4 @@
-"""Between stage 1a and 1b: point the latent tokens of the last layer at their own picture cell."""
+"""Between the stages: point tokens at what they need, by regression instead of by training."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from cooper_ros.model.mot import GEN
 
+from .device import host_generator, randn
 from .frames import FrameBatch
-from .setup import COPY_SHARE_LAST, cell_codes, slow_slots
-from .stage1 import FramePasses
+from .setup import COPY_SHARE_LAST, cell_codes, seen_layer, slow_slots
+from .stage1 import FramePasses, grid_ids
 
 SHARPER = 2.0  # gain of the generation queries over that at initialisation: states are noisier now
 RIDGE = 1e-2  # relative to the mean square of the states
@@ -64,43 +65,60 @@ def align_task_heads(passes: FramePasses, b: FrameBatch, layers: int = 2) -> flo
     return share
 
 
+def _noting(into: dict[str, Tensor], name: str) -> Any:
+    def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+        into[name] = output.float()
+
+    return hook
+
+
+def _inputs(passes: FramePasses, b: FrameBatch, index: int) -> tuple[Tensor, Tensor]:
+    """Normed states entering layer ``index``: of the pictures, and of the latents drawn there."""
+    layer: Any = passes.model.language_model.model.layers[index]
+    rows, columns = b.rgb.shape[-2] // passes.patch, b.rgb.shape[-1] // passes.patch
+    und: dict[str, Tensor] = {}
+    gen: dict[str, Tensor] = {}
+    handle = layer.input_layernorm.register_forward_hook(_noting(und, "picture"))
+    cache = passes.see(b)
+    handle.remove()
+    handle = getattr(layer, "input_layernorm" + GEN).register_forward_hook(_noting(gen, "latent"))
+    passes.generate(cache, rows, columns)
+    handle.remove()
+    return und["picture"][:, 1:-1], gen["latent"]
+
+
 @torch.no_grad()
-def align_last_layer(passes: FramePasses, b: FrameBatch) -> float:
-    """Fit keys and generation queries of the last layer to position; returns the attention share.
+def align_drawing_layers(passes: FramePasses, b: FrameBatch) -> float:
+    """Fit keys and generation queries of the drawing layers to position; their attention share.
 
     The understanding expert was trained alone, and its states have drowned the position that keys
     and queries were made for. A linear regression from the states of some frames to the code of
-    their cell finds it again. The last layer's keys are free to choose: nothing was trained behind
-    them yet. Value and output projections start as parts of one rotation and its inverse, so that
-    the states arrive whole.
+    their cell finds it again. The keys of these layers are free to choose: nothing was trained
+    behind them yet. Value and output projections start as parts of one rotation and its inverse,
+    so that the states arrive whole, and the understanding expert hands them on unchanged.
 
     Returns:
         mean attention of a latent token to its own cell in the fitted heads.
     """
+    layers: Any = passes.model.language_model.model.layers
+    first = seen_layer(len(layers))
+    for layer in layers[first:]:
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()
+    shares = [_align_layer(passes, b, index) for index in range(first, len(layers))]
+    return sum(shares) / len(shares)
+
+
+def _align_layer(passes: FramePasses, b: FrameBatch, index: int) -> float:
     model, config = passes.model, passes.model.config
-    layer: Any = model.language_model.model.layers[-1]
-    a = layer.self_attn
     rows, columns = b.rgb.shape[-2] // passes.patch, b.rgb.shape[-1] // passes.patch
     codes = cell_codes(config, rows, columns)
-    normed: dict[str, Tensor] = {}
-
-    def note(name: str) -> Any:
-        def hook(_: nn.Module, __: Any, output: Tensor) -> None:
-            normed[name] = output.float()
-
-        return hook
-
-    cache = passes.see(b)
-    assert passes.seen is not None
-    seen = layer.input_layernorm(passes.seen.float())
-    handle = getattr(layer, "input_layernorm" + GEN).register_forward_hook(note("gen"))
-    passes.generate(cache, rows, columns)
-    handle.remove()
+    a: Any = model.language_model.model.layers[index].self_attn
+    seen, gen = _inputs(passes, b, index)
     e, kept = config.head_dim, codes.shape[1]
     slots = slow_slots(e)[:kept]
     key = torch.zeros(e, config.hidden_size)
     key[slots] = _regress(seen.flatten(0, 1), codes.repeat(len(seen), 1))
-    gen = normed["gen"]
     query = torch.zeros(e, config.hidden_size)
     query[slots] = _regress(gen.flatten(0, 1), codes.repeat(len(gen), 1))
     groups = config.num_attention_heads // config.num_key_value_heads
@@ -109,16 +127,14 @@ def align_last_layer(passes: FramePasses, b: FrameBatch) -> float:
     getattr(a, "q_norm" + GEN).weight.mul_(SHARPER)
     for head in range(fitted):
         a.k_proj.weight[head * e : (head + 1) * e] = key
+        a.k_proj.bias[head * e : (head + 1) * e] = 0.0
         for g in range(groups):
             at = (head * groups + g) * e
             q.weight[at : at + e] = query
             q.bias[at : at + e] = 0.0
-        a.k_proj.bias[head * e : (head + 1) * e] = 0.0
-    rotation = torch.linalg.qr(
-        torch.randn(
-            config.hidden_size, config.hidden_size, generator=torch.Generator().manual_seed(0)
-        )
-    )[0]
+    rotation = torch.linalg.qr(randn((config.hidden_size, config.hidden_size), host_generator(0)))[
+        0
+    ]
     a.v_proj.weight.copy_(rotation[: len(a.v_proj.weight)])
     out = getattr(a, "o_proj" + GEN)
     if groups == 1 and out.weight.shape == rotation.shape:
@@ -128,3 +144,45 @@ def align_last_layer(passes: FramePasses, b: FrameBatch) -> float:
     gain = float(getattr(a, "q_norm" + GEN).weight.mean()) * e**0.5
     share = torch.softmax(gain * s[: len(k)] @ k.mT, -1).diagonal(dim1=1, dim2=2)
     return float(share.mean())
+
+
+@torch.no_grad()
+def align_map_heads(passes: FramePasses, b: FrameBatch, latents: Tensor) -> float:
+    """Let the maps in the context find each other: a token of one sees the other's of its cell.
+
+    "How far is the mug" asks for the depth at the cell where segmentation says mug. One free head
+    of the first layer gets keys and queries of position for the generation expert, so that this
+    product stands in one token from the second layer on.
+
+    Args:
+        latents: clean latents ``[2B, N, c]``, depth first.
+
+    Returns:
+        mean attention of a segmentation token to the depth token of its cell in that head.
+    """
+    model, config = passes.model, passes.model.config
+    rows, columns = b.rgb.shape[-2] // passes.patch, b.rgb.shape[-1] // passes.patch
+    codes = cell_codes(config, rows, columns)
+    layer: Any = model.language_model.model.layers[0]
+    a = layer.self_attn
+    ids = grid_ids(rows, columns, config.max_latent_size)
+    tokens = model.latent_tokens(latents, torch.zeros(len(latents)), ids)
+    states = getattr(layer, "input_layernorm" + GEN)(tokens).float()
+    e, kept = config.head_dim, codes.shape[1]
+    slots = slow_slots(e)[:kept]
+    fitted = _regress(states.flatten(0, 1), codes.repeat(len(states), 1))
+    head = max(0, config.num_key_value_heads - 2)  # the last one looks at the prompt
+    groups = config.num_attention_heads // config.num_key_value_heads
+    for name in ("q_proj" + GEN, "k_proj" + GEN):
+        p = getattr(a, name)
+        for g in range(groups if name.startswith("q") else 1):
+            at = (head * groups + g if name.startswith("q") else head) * e
+            p.weight[at : at + e] = 0.0
+            p.bias[at : at + e] = 0.0
+            p.weight[at + slots] = fitted
+    code = nn.functional.normalize(states @ fitted.T, dim=-1)
+    gain = float(getattr(a, "q_norm" + GEN).weight.mean()) * e**0.5
+    depth, segmentation = code.chunk(2)
+    scores = gain * segmentation @ torch.cat([depth, segmentation], 1).mT
+    n = rows * columns
+    return float(torch.softmax(scores, -1)[..., :n].diagonal(dim1=1, dim2=2).mean())

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cooper_ros.model.modeling import CooperModel
 
+from .device import autocast, rand, randn
 from .frames import FrameStore, sample_batch
 from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
 
@@ -65,15 +66,15 @@ class AutoencoderStage:
         x = torch.cat([depth, palette])
         # Pairs of depth and pairs of palette pictures; half as many blends as pictures.
         n = len(x)
-        share = torch.rand(n // 2, 1, 1, 1, generator=g)
+        share = rand(n // 2, 1, 1, 1, g=g)
         mixed = torch.lerp(x[0::2], x[1::2], share)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             both = self.model.autoencoder.encode(torch.cat([x, mixed])).float()
             z, z_mixed = both[:n], both[n:]
             # unit-size latents: without a pull to the sphere noise could be outgrown
             scale = z.pow(2).mean((1, 2, 3), keepdim=True).sqrt()
             z_blend = torch.lerp(z[0::2], z[1::2], share)
-            noisy = torch.cat([z + self.noise * torch.randn(z.shape, generator=g), z_blend])
+            noisy = torch.cat([z + self.noise * randn(z.shape, g), z_blend])
             y = self.model.autoencoder.decode(noisy).float()
         y, y_blend = y[:n], y[n:]
         e_bent = (z_mixed - z_blend).abs().mean() + (y_blend - mixed).abs().mean()

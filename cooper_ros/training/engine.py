@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from cooper_ros.model.checkpoint import save_model
 
+from .device import draw_seed, host_generator, put
 from .optim import Ema, Optimizers
 
 SHARD_BYTES = 14_000_000
@@ -78,7 +79,7 @@ def save_tensors(tensors: Mapping[str, Tensor], folder: Path, stem: str) -> None
     part: dict[str, Tensor] = {}
     used = count = 0
     for name, t in tensors.items():
-        part[name] = t.detach().contiguous().clone()
+        part[name] = t.detach().cpu().contiguous().clone()
         used += t.numel() * t.element_size()
         if used > SHARD_BYTES - 4_000_000:
             save_file(part, str(folder / f"{stem}-{count:03d}.safetensors"))
@@ -145,7 +146,7 @@ class Engine:
             for n, p in self.stage.model.named_parameters():
                 if n in weights:
                     p.copy_(weights[n])
-        self.ema.tensors.update(load_tensors(self.folder, "ema"))
+        self.ema.tensors.update({n: put(t) for n, t in load_tensors(self.folder, "ema").items()})
         self.optim.load_state_tensors(load_tensors(self.folder, "optimizer"))
 
     def save(self) -> None:
@@ -210,7 +211,7 @@ class Engine:
         """Rank 0's clock, so that all processes follow one schedule."""
         if self.world == 1:
             return self.seconds
-        t = torch.tensor([self.seconds], dtype=torch.float64)
+        t = torch.tensor([self.seconds], dtype=torch.float64, device="cpu")
         dist.broadcast(t, 0)
         return float(t[0])
 
@@ -226,8 +227,8 @@ class Engine:
             if progress >= 1.0:
                 break
             start = time.perf_counter()
-            g = torch.Generator().manual_seed((self.seed * 1_000_003 + self.step) * 64 + self.rank)
-            torch.manual_seed(int(torch.randint(2**31, (), generator=g)))
+            g = host_generator((self.seed * 1_000_003 + self.step) * 64 + self.rank)
+            torch.manual_seed(draw_seed(g))
             loss, figures = self.stage.loss(self.step, progress, g)
             loss.backward()
             self.average_gradients()

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .device import draw, draw_indices, put, rand, randn
+
 FIELDS = ("rgb", "depth", "classes", "instances", "intrinsics", "free_space")
 
 
@@ -19,7 +21,8 @@ class FrameBatch:
 
     rgb float ``[B,3,H,W]`` in [-1,1]; depth float ``[B,H,W]`` m; classes long ``[B,H,W]``;
     instances uint8;
-    intrinsics ``[B,4]`` (fx, fy, cx, cy of this size); index: frame numbers in the store.
+    intrinsics ``[B,4]`` (fx, fy, cx, cy of this size); index: frame numbers in the store
+    (on the host).
     """
 
     rgb: Tensor
@@ -89,10 +92,10 @@ class FrameStore:
     def class_frequency(self, classes: int) -> Tensor:
         """Pixels per class ``[classes]``, from every seventh frame held now."""
         found = torch.cat([c[::7].flatten() for c in self.parts["classes"]]).long()
-        return torch.bincount(found, minlength=classes).float()
+        return put(torch.bincount(found, minlength=classes).float())
 
     def gather(self, key: str, index: Tensor) -> Tensor:
-        """Rows of one field."""
+        """Rows of one field, in host memory as the frames are."""
         shard = np.searchsorted(self.offsets, index.numpy(), side="right") - 1
         return torch.stack(
             [
@@ -103,13 +106,14 @@ class FrameStore:
 
     def batch(self, index: Tensor) -> FrameBatch:
         """Frames at their stored size."""
-        rgb = self.gather("rgb", index).permute(0, 3, 1, 2).float() / 127.5 - 1
+        index = index.cpu()
+        rgb = put(self.gather("rgb", index)).permute(0, 3, 1, 2).float() / 127.5 - 1
         return FrameBatch(
             rgb,
-            self.gather("depth", index).float(),
-            self.gather("classes", index).long(),
-            self.gather("instances", index),
-            self.gather("intrinsics", index).float(),
+            put(self.gather("depth", index)).float(),
+            put(self.gather("classes", index)).long(),
+            put(self.gather("instances", index)),
+            put(self.gather("intrinsics", index)).float(),
             index,
             False,
         )
@@ -196,17 +200,17 @@ def jitter(rgb: Tensor, g: torch.Generator) -> Tensor:
     n = len(rgb)
 
     def u(lo: float, hi: float, c: int = 1) -> Tensor:
-        return torch.rand(n, c, 1, 1, generator=g) * (hi - lo) + lo
+        return rand(n, c, 1, 1, g=g) * (hi - lo) + lo
 
     gamma = torch.exp(u(-0.35, 0.35))
     x = ((rgb + 1) / 2).clamp(1e-4, 1) ** gamma * 2 - 1
     x = x * u(0.75, 1.25) * u(0.93, 1.07, 3) + u(-0.15, 0.15)
     # A turn about the grey axis mixes the channels and keeps brightness (half of the frames).
-    angle = (torch.rand(n, generator=g) - 0.5) * 2.4 * (torch.rand(n, generator=g) < 0.5)
+    angle = (rand(n, g=g) - 0.5) * 2.4 * (rand(n, g=g) < 0.5)
     x = torch.einsum("nij,njhw->nihw", hue_turn(angle), x)
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * u(0.4, 1.4)
-    return x + torch.randn(x.shape, generator=g) * 0.04 * u(0, 1)
+    return x + randn(x.shape, g) * 0.04 * u(0, 1)
 
 
 def fit(b: FrameBatch, width: int, height: int, at: float = 0.5) -> FrameBatch:
@@ -224,10 +228,10 @@ def sample_batch(
 ) -> FrameBatch:
     """A random batch at ``width`` x ``height``, mirrored half of the time and with other
     colours."""
-    b = store.batch(torch.randint(len(store), (size,), generator=g))
-    b = fit(b, width, height, float(torch.rand((), generator=g)))
+    b = store.batch(draw_indices(len(store), size, g))
+    b = fit(b, width, height, draw(g))
     if augment:
-        if torch.rand((), generator=g) < 0.5:
+        if draw(g) < 0.5:
             b = flip(b)
         b.rgb = jitter(b.rgb, g)
     return b

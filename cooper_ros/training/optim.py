@@ -119,7 +119,8 @@ class Optimizers:
             name, key = full.rsplit("|", 1)
             if name in by_name:
                 p = by_name[name]
-                owner[id(p)].state[p][key] = value.clone()
+                # AdamW counts its steps on the host
+                owner[id(p)].state[p][key] = value.clone() if key == "step" else value.to(p.device)
 
 
 class Ema:

@@ -1,9 +1,10 @@
 """Stage 1a, `see`: the picture's own states learn where things are, before anything is drawn.
 
-A linear read-out of both maps, pixel by pixel, from the picture's states at the deepest point that
-latent tokens attend to. It exists in training only and is not part of the model. The understanding
-expert learns this way in a third of the time per picture and in far fewer pictures than through the
-attention of another expert and a decoder; drawing then means copying what is already there.
+A linear read-out of both maps, pixel by pixel, from the picture's states that enter the layers left
+for drawing (``setup.seen_layer``). It exists in training only and is not part of the model. The
+understanding expert learns this way in a third of the time per picture and in far fewer pictures
+than through the attention of another expert and a decoder; drawing then means copying what is
+already there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .device import autocast, draw
 from .frames import FrameStore, resize, sample_batch
 from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
 
@@ -98,7 +100,7 @@ class SeeStage:
         b = sample_batch(self.store, batch, g, *vary(width, height, g))
         rows, columns = b.rgb.shape[-2] // self.passes.patch, b.rgb.shape[-1] // self.passes.patch
         log, classes = self.codecs.log_depth(b.depth, 2), b.classes[:, 1::2, 1::2]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             self.passes.see(b)
             assert self.passes.seen is not None
             total, figures = self.read_out.loss(self.passes.seen, rows, columns, log, classes)
@@ -111,7 +113,7 @@ class SeeStage:
         for i in range(0, len(self.val), 16):
             b = resize(self.val.batch(torch.arange(i, min(i + 16, len(self.val)))), width, height)
             rows, columns = height // self.passes.patch, width // self.passes.patch
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 self.passes.see(b)
                 assert self.passes.seen is not None
                 log, logits = self.read_out(self.passes.seen, rows, columns)
@@ -123,7 +125,7 @@ class SeeStage:
 
 def vary(width: int, height: int, g: torch.Generator) -> tuple[int, int]:
     """Another aspect ratio now and then (one batch in eight): cameras are not all 4:3."""
-    r = float(torch.rand((), generator=g))
+    r = draw(g)
     if r < 0.08:
         height = height * 3 // 4 // 16 * 16
     elif r < 0.12:

@@ -14,12 +14,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from cooper_ros.core.errors import CooperError
+from cooper_ros.core.images import ResizeRule
 from cooper_ros.model.checkpoint import load_model
 from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.runtime.tokenizer import Tokenizer
 
-from .align import align_last_layer, align_task_heads
+from .align import align_drawing_layers, align_map_heads, align_task_heads
+from .device import choose, on
 from .engine import Budget, Engine
 from .frames import fit
 from .maps import MapCodecs
@@ -59,6 +61,7 @@ class TrainOptions:
     log_steps: int = 20
     replay: int = 3
     sizes: list[str] = field(default_factory=list)
+    device: str = "auto"
 
 
 def tokenizer_of(start: str) -> Tokenizer:
@@ -104,8 +107,8 @@ def parse_sizes(
 ) -> list[tuple[float, int, int, int]]:
     """``0:128x96:32`` -> (0.0, 128, 96, 32); default: what the model takes of a 4:3 camera."""
     if not sizes:
-        side = int(config.runtime["vision_resize"]["max_side"])
-        sizes = [f"0:{side}x{side * 3 // 4}:{batch or 32}"]
+        width, height = ResizeRule(**config.runtime["vision_resize"]).size(640, 480)
+        sizes = [f"0:{width}x{height}:{batch or 32}"]
     out = []
     for s in sizes:
         at, wh, n = s.split(":")
@@ -114,21 +117,43 @@ def parse_sizes(
     return out
 
 
+def grow(model: CooperModel, smaller: CooperModel) -> None:
+    """Take over all weights of ``smaller`` that ``model`` has in the same shape; new parts stay.
+
+    The layers over the frozen features start as the identity, so a tower that has more of them
+    computes what it computed before.
+    """
+    own, other = model.state_dict(), smaller.state_dict()
+    fits = {n: t for n, t in other.items() if n in own and own[n].shape == t.shape}
+    model.load_state_dict(fits, strict=False)
+    print(f"{len(fits)} of {len(own)} tensors are those of the start model")
+
+
+def stage_of(start: str) -> str:
+    """The stage that made a model, from the options beside its folder; empty where unknown."""
+    path = Path(start).parent / "options.json"
+    return str(json.loads(path.read_text()).get("stage", "")) if start and path.exists() else ""
+
+
 def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
     """The model to train: from ``start`` or fresh with the ImageNet tower."""
     torch.manual_seed(
         o.seed
     )  # parts that keep torch's own initialisation must agree between processes
     tokenizer = tokenizer_of(o.start)
-    if o.start:
-        model = load_model(o.start, torch.float32)
+    smaller = load_model(o.start, torch.float32) if o.start else None
+    if smaller is not None and not o.config:
+        model = smaller
     else:
-        model = CooperModel(
-            training_config(o.config or None, tokenizer.vocab_size, token_ids(tokenizer))
-        )
+        config = training_config(o.config or None, tokenizer.vocab_size, token_ids(tokenizer))
+        if smaller is not None:
+            config.autoencoder = smaller.config.autoencoder  # with the scale of its latents
+        model = CooperModel(config)
         initialise(model, o.seed)
         if model.config.vision["type"] == "efficientnet_lite":
             load_imagenet_tower(model)
+        if smaller is not None:
+            grow(model, smaller)
     model.vit_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     frozen = [
         "vit_model.stem",
@@ -163,12 +188,14 @@ def build_stage(
     if o.stage == "see":
         return SeeStage(passes, store, val, codecs, sizes)
     maps = MapStage(passes, store, val, codecs, sizes)
-    known = maps.read_out is not None and bool(o.start) and maps.read_out.load(Path(o.start))
+    if maps.read_out is not None and o.start:
+        maps.read_out.load(Path(o.start))
+    before = stage_of(o.start)
+    first = fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
     if o.stage == "amg":
-        if known:
+        if before == "see":
             align_generation_queries(model)
-            first = fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
-            task, own = align_task_heads(passes, first), align_last_layer(passes, first)
+            task, own = align_task_heads(passes, first), align_drawing_layers(passes, first)
             print(f"latents start with attention {own:.2f} to their cell, {task:.2f} to the prompt")
         return maps
     if o.stage == "sft":
@@ -177,6 +204,9 @@ def build_stage(
         from .slots import SlotMaker
         from .stage2 import AnswerStage
 
+        if before == "amg":
+            other = align_map_heads(passes, first, maps.truth(first)[2])
+            print(f"map tokens start with attention {other:.2f} to the other map's cell")
         maker = SlotMaker(
             tokenizer, model.config.special_tokens["bos"], model.config.special_tokens["eos"]
         )
@@ -195,11 +225,18 @@ def build_stage(
 def worker(rank: int, o: TrainOptions, meeting: str) -> None:
     """One training process."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    with on(choose(o.device, o.processes)):
+        _work(rank, o, meeting)
+
+
+def _work(rank: int, o: TrainOptions, meeting: str) -> None:
     if o.processes > 1:
         dist.init_process_group(
             "gloo", init_method=f"file://{meeting}", rank=rank, world_size=o.processes
         )
-    model, tokenizer = build(o)
+    with torch.device("cpu"):  # initial weights are drawn on the host
+        model, tokenizer = build(o)
+    model.to(torch.get_default_device())
     stage = build_stage(o, model, tokenizer, rank, o.processes)
     rates = (0.01, 2e-3) if o.stage == "sft" else (0.02, 3e-3)
     engine = Engine(

@@ -19,7 +19,7 @@ from cooper_ros.model.mot import GEN
 
 SHARP = 1.5  # initial gain of the query norm: attention of one cell rather than of a neighbourhood
 COPY_SHARE = 0.5  # share of the key heads that start by looking at their own cell and nowhere else
-COPY_SHARE_LAST = 0.75  # the same in the last layer, which sees the most refined picture states
+COPY_SHARE_LAST = 0.75  # the same in the layers that see the most refined picture states
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -36,6 +36,15 @@ def training_config(
         "colours": [[round(float(v), 4) for v in c] for c in colours],
     }
     return CooperConfig(vocab_size=vocab_size, special_tokens=special_tokens, **data)
+
+
+def seen_layer(depth: int) -> int:
+    """Index of the first of the layers that are left for drawing: the picture is seen before it.
+
+    Two of four: choosing one of 27 classes for each of 64 pixels and writing it as a colour into
+    64 numbers is more than one layer of the generation expert does.
+    """
+    return depth - min(2, max(1, depth // 2))
 
 
 def slow_slots(head_dim: int) -> Tensor:
@@ -137,7 +146,7 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
     for index, layer in enumerate(model.language_model.model.layers):
         a: Any = layer.self_attn
         key = a.k_proj.weight.view(model.config.num_key_value_heads, -1, model.config.hidden_size)
-        share = COPY_SHARE_LAST if index == depth - 1 else COPY_SHARE
+        share = COPY_SHARE_LAST if index >= seen_layer(depth) else COPY_SHARE
         key[: int(share * len(key))] = cells
         for suffix in ("", GEN):
             getattr(a, "q_norm" + suffix).weight.fill_(SHARP)
@@ -160,6 +169,11 @@ def initialise(model: CooperModel, seed: int = 0) -> None:
             model.config.position_frequency,
         )
         model.vit_model.position_embedding.weight.copy_(table)  # type: ignore[operator, union-attr]
+        # The layers over the frozen features start as the identity.
+        for encoder_layer in model.vit_model.encoder.layers:  # type: ignore[union-attr]
+            for out in (encoder_layer.self_attn.out_proj, encoder_layer.mlp.fc2):
+                out.weight.zero_()
+                out.bias.zero_()
     model.llm2vae.weight.mul_(0.3)
     model.llm2vae.bias.zero_()
     model.language_model.lm_head.weight.mul_(0.5)

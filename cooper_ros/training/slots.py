@@ -25,6 +25,8 @@ from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.reasoning.chains import ChainObject, answer, format_metres, render_chain, think
 from cooper_ros.reasoning.prompts import NANO_DEPTH_TURN, NANO_DIRECT, NANO_SEGMENTATION_TURN
 
+from .device import put
+
 SEES = {"answer": 3, "direct": 1, "depth": 1, "segmentation": 2, "arithmetic": 1}  # prefix blocks
 _NUMBER = re.compile(r"\d+\.\d\d")
 _PLACE = re.compile(r"[uv] \d\d")
@@ -130,18 +132,24 @@ def collate(slots: Sequence[Slot], pad: int, frames: Sequence[int]) -> SlotBatch
     """Pad slots to one length. Each prefix block takes one rotary position."""
     length = max(len(s.ids) for s in slots)
     n = len(slots)
-    ids = torch.full((n, length), pad)
-    labels = torch.full((n, length), pad)
-    weights = torch.zeros(n, length)
-    sees = torch.tensor([SEES[s.kind] for s in slots])
-    direct = torch.tensor([s.kind == "direct" for s in slots])
+    ids = np.full((n, length), pad, np.int64)
+    labels = np.full((n, length), pad, np.int64)
+    weights = np.zeros((n, length), np.float32)
     for i, s in enumerate(slots):
         k = len(s.ids)
-        ids[i, :k] = torch.tensor(s.ids)
+        ids[i, :k] = s.ids
         labels[i, : k - 1] = ids[i, 1:k]
-        weights[i, :k] = torch.tensor(s.weights)
-    positions = sees[:, None] + torch.arange(length)[None]
-    return SlotBatch(ids, labels, weights, positions, sees, torch.tensor(frames), direct)
+        weights[i, :k] = s.weights
+    sees = torch.tensor([SEES[s.kind] for s in slots])
+    return SlotBatch(
+        put(torch.from_numpy(ids)),
+        put(torch.from_numpy(labels)),
+        put(torch.from_numpy(weights)),
+        sees[:, None] + torch.arange(length)[None],
+        sees,
+        torch.tensor(frames),
+        torch.tensor([s.kind == "direct" for s in slots]),
+    )
 
 
 def collate_by_length(

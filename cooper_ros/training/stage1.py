@@ -14,9 +14,11 @@ from cooper_ros.model.mot import rope_tables
 from cooper_ros.model.packing import MASKED
 from cooper_ros.model.vision import EfficientNetLite
 
+from .device import autocast, put, rand, randn
 from .frames import FrameBatch, FrameStore, resize, sample_batch
 from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
 from .readout import ReadOut, vary
+from .setup import seen_layer
 
 Cache = tuple[Tensor, Tensor]
 
@@ -74,8 +76,8 @@ class FramePasses:
         und = torch.cat([m[:, :1], x, m[:, 1:]], 1)
         cos, sin = self._rope(torch.zeros(und.shape[1]))
         decoder = self.model.language_model.model
-        # What enters the last layer is the last of the states that a latent can attend to.
-        hook = decoder.layers[-1].register_forward_pre_hook(self._note_seen)
+        at = seen_layer(len(decoder.layers))
+        hook = decoder.layers[at].register_forward_pre_hook(self._note_seen)
         _, _, k, v = decoder(und, None, cos, sin, torch.zeros(1))
         hook.remove()
         return k, v
@@ -188,11 +190,11 @@ class MapStage:
         log, classes, data = self.truth(b)
         n = len(data)
         t = torch.where(
-            torch.rand(n, generator=g) < self.noisy,
-            torch.rand(n, generator=g) * 0.95 + 0.05,
+            rand(n, g=g) < self.noisy,
+            rand(n, g=g) * 0.95 + 0.05,
             torch.ones(n),
         )
-        noise = torch.randn(data.shape, generator=g) * (t < 1)[:, None, None]
+        noise = randn(data.shape, g) * (t < 1)[:, None, None]
         x = (1 - t)[:, None, None] * data + t[:, None, None] * noise
         velocity = self.passes.draw(cache, rows, columns, x, t).float()
         implied = x - t[:, None, None] * velocity
@@ -208,7 +210,7 @@ class MapStage:
             "latent_class": float(e_latent[half:].detach().mean()),
         }
         take = max(1, int(self.decoded * half))
-        at = torch.randperm(half, generator=g)[:take]
+        at = put(torch.randperm(half, generator=g, device="cpu")[:take])
         y = self.passes.pictures(implied[torch.cat([at, at + half])], rows, columns).float()
         yd, ys = y.chunk(2)
         span = (self.codecs.high - self.codecs.low) / 2
@@ -229,7 +231,7 @@ class MapStage:
         """One batch."""
         width, height, batch = self.size_at(progress)
         b = sample_batch(self.store, batch, g, *vary(width, height, g))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             cache = self.passes.see(b)
             total, figures, _ = self.map_losses(b, cache, g)
         return total, {"samples": batch, **figures}
@@ -242,7 +244,7 @@ class MapStage:
     ) -> tuple[Tensor, Tensor]:
         """Log depth and class ids at the batch's size."""
         rows, columns = b.rgb.shape[-2] // self.passes.patch, b.rgb.shape[-1] // self.passes.patch
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             cache = self.passes.see(b)
             tokens = self.passes.generate(cache, rows, columns, steps, noise)
             y = self.passes.pictures(tokens, rows, columns).float()

@@ -15,6 +15,7 @@ from cooper_ros.model.autoencoder import pack_latents
 from cooper_ros.model.mot import rope_tables
 from cooper_ros.model.packing import MASKED
 
+from .device import autocast, draw, draw_indices, draw_seed, rand
 from .frames import FrameBatch, FrameStore, fit, flip, jitter
 from .slots import Slot, SlotBatch, SlotMaker, collate_by_length
 from .stage1 import Cache, FramePasses, MapStage, grid_ids
@@ -232,31 +233,32 @@ class AnswerStage:
         self, step: int, progress: float, g: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """One batch of frames with their slots."""
-        b = self.store.batch(torch.randint(len(self.store), (self.batch,), generator=g))
+        b = self.store.batch(draw_indices(len(self.store), self.batch, g))
         b = fit(b, *self.maps.sizes[-1][1:3])
-        if torch.rand((), generator=g) < 0.5:
+        if draw(g) < 0.5:
             b = flip(b)
         b.rgb = jitter(b.rgb, g)
         n, height, width = len(b.rgb), b.rgb.shape[-2], b.rgb.shape[-1]
-        rng = np.random.default_rng(int(torch.randint(2**31, (), generator=g)))
-        own = torch.rand(n, generator=g) < 0.6
+        rng = np.random.default_rng(draw_seed(g))
+        own = rand(n, g=g) < 0.6
         scale = torch.where(
-            torch.rand(n, generator=g) < 0.5,
-            (torch.rand(n, generator=g) - 0.5).exp(),
+            rand(n, g=g) < 0.5,
+            (rand(n, g=g) - 0.5).exp(),
             torch.ones(n),
         )
         free_space = self.store.gather("free_space", b.index)
+        scales, intrinsics = scale.tolist(), b.intrinsics.tolist()
         slots: list[Slot] = []
         for i in range(n):
-            frame, s = int(b.index[i]), float(scale[i])
+            frame, s = int(b.index[i]), scales[i]
             rows = transform_rows(self.store.frame_objects[frame], b.flipped, s, width)
             free = float(free_space[i]) * s
-            slots += self.frame_slots(rows, free, b.intrinsics[i].tolist(), (width, height), rng)
+            slots += self.frame_slots(rows, free, intrinsics[i], (width, height), rng)
         parts = collate_by_length(slots, self.maker.eos, len(slots) // n)
         rows_n, columns = height // 16, width // 16
         figures: dict[str, float] = {}
         total = torch.zeros(())
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             cache = self.maps.passes.see(b)
             if self.replay and step % self.replay == 0:
                 keep = self.maps.noisy

@@ -8,7 +8,11 @@ torch = pytest.importorskip("torch", reason="torch (training extra) is not insta
 
 import cooper_ros.training.run as run  # noqa: E402
 from cooper_ros.model import mot  # noqa: E402
-from cooper_ros.training.align import align_last_layer, align_task_heads  # noqa: E402
+from cooper_ros.training.align import (  # noqa: E402
+    align_drawing_layers,
+    align_map_heads,
+    align_task_heads,
+)
 from cooper_ros.training.frames import resize  # noqa: E402
 from cooper_ros.training.setup import cell_codes, slow_slots  # noqa: E402
 from cooper_ros.training.stage1 import MapStage  # noqa: E402
@@ -59,7 +63,7 @@ def drown_position(stage: MapStage) -> None:
 def test_last_layer_finds_its_own_cell_again(stage, monkeypatch):
     drown_position(stage)
     before = own_cell(attention(stage, -1, monkeypatch))
-    share = align_last_layer(stage.passes, resize(stage.val.batch(torch.arange(24)), 64, 48))
+    share = align_drawing_layers(stage.passes, resize(stage.val.batch(torch.arange(24)), 64, 48))
     after = own_cell(attention(stage, -1, monkeypatch))
     fitted = max(1, int(0.75 * stage.model.config.num_key_value_heads))
     assert float(after[:fitted].min()) > 0.3 > 3 * float(before[:fitted].max()) - 0.3
@@ -91,3 +95,23 @@ def test_cell_codes_tell_rows_and_columns_apart(stage):
 def test_slow_slots_pair_up():
     """A rotary pair is (i, i + half); the slowest, of the largest i, come first."""
     assert slow_slots(8).tolist() == [3, 7, 2, 6, 1, 5, 0, 4]
+
+
+def test_a_map_finds_the_other_map_of_its_cell(stage):
+    b = resize(stage.val.batch(torch.arange(16)), 64, 48)
+    with torch.no_grad():
+        latents = stage.truth(b)[2]
+    # The own token carries the same position: half is all that the other can get.
+    assert 0.3 < align_map_heads(stage.passes, b, latents) < 0.6
+
+
+def test_pictures_are_handed_on_unchanged_while_drawing_begins(stage):
+    align_drawing_layers(stage.passes, resize(stage.val.batch(torch.arange(24)), 64, 48))
+    layers = stage.model.language_model.model.layers
+    b = resize(stage.val.batch(torch.arange(2)), 64, 48)
+    outputs = []
+    handle = layers[-1].register_forward_hook(lambda _, __, out: outputs.append(out[0]))
+    with torch.no_grad():
+        stage.passes.see(b)
+    handle.remove()
+    torch.testing.assert_close(outputs[0][:, 1:-1], stage.passes.seen)
