@@ -31,6 +31,8 @@ def example_inputs(
         value: np.ndarray[Any, Any]
         if tensor.name == "position_ids":
             value = random.permutation(position_limit)[: shape[0]]
+        elif tensor.name == "rows":
+            value = random.permutation(sizes["seq"])[: shape[0]]
         elif tensor.name == "image":
             value = random.uniform(-1, 1, shape)
         elif tensor.name == "time":

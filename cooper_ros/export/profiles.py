@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cooper_ros.runtime.backend import MAX_DRAFT
+
 if TYPE_CHECKING:
     from cooper_ros.runtime.spec import ModelSpec
 
@@ -16,6 +18,7 @@ Range = tuple[int, int, int]  # smallest, most frequent, largest
 # Unguided, text-dropped and image-dropped context in one batch.
 BATCH: Range = (1, 1, 3)
 SHORTEST_PREFILL = 1024
+ROWS: Range = (1, 1, MAX_DRAFT + 1)  # logits wanted: of the last token, or of a drafted text
 
 
 def graph_profiles(spec: ModelSpec) -> dict[str, Mapping[str, Range]]:
@@ -38,7 +41,7 @@ def graph_profiles(spec: ModelSpec) -> dict[str, Mapping[str, Range]]:
         "vision_encoder": {"height": height, "width": width, "tokens": vision},
         "autoencoder_encoder": {"height": map_height, "width": map_width, **latent_sides},
         "autoencoder_decoder": {"height": map_height, "width": map_width, **latent_sides},
-        "und": {"batch": BATCH, "seq": seq, "past": past},
+        "und": {"batch": BATCH, "seq": seq, "past": past, "rows": ROWS},
         "gen": {"batch": BATCH, "tokens": latent, "past": past},
     }
 

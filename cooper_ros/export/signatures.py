@@ -18,6 +18,7 @@ EXAMPLE_SIZES: dict[str, tuple[int, int, int]] = {
     "batch": (2, 3, 1),
     "seq": (5, 1, 3),
     "past": (7, 11, 5),
+    "rows": (3, 1, 2),
     "tokens": (6, 10, 4),
 }
 # Vision and map images in patches (rows, columns). The traced one must have an odd side: the
@@ -63,9 +64,10 @@ def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
                 real("bias", "batch", 1, "seq", "past+seq"),
                 real("past_k", *past),
                 real("past_v", *past),
+                TensorSpec("rows", "int64", ("rows",)),
             ),
             (
-                real("logits", "batch", config.vocab_size),
+                real("logits", "batch", "rows", config.vocab_size),
                 real("new_k", layers, "batch", groups, "seq", head),
                 real("new_v", layers, "batch", groups, "seq", head),
             ),

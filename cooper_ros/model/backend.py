@@ -72,9 +72,10 @@ class TorchBackend:
         bias: Array,
         past_k: Array,
         past_v: Array,
+        rows: Array,
     ) -> tuple[Array, Array, Array]:
-        """Logits [B, V] of the last token, new keys and values."""
-        logits, k, v = self._run("und", embeds, cos, sin, bias, past_k, past_v)
+        """Logits [B, R, V] of the tokens `rows`, new keys and values."""
+        logits, k, v = self._run("und", embeds, cos, sin, bias, past_k, past_v, rows)
         return logits, k, v
 
     def gen(

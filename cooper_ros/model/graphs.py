@@ -46,8 +46,8 @@ class AutoencoderDecoderGraph(nn.Module):
 
 
 class UndGraph(nn.Module):
-    """Prefill and decode of understanding tokens: logits of the last token and the new cache
-    rows."""
+    """Prefill and decode of understanding tokens: logits of the tokens ``rows`` ``[R]`` and the
+    new cache rows."""
 
     def __init__(self, model: CooperModel) -> None:
         super().__init__()
@@ -61,10 +61,11 @@ class UndGraph(nn.Module):
         bias: Tensor,
         past_k: Tensor,
         past_v: Tensor,
+        rows: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         decoder = self.model.language_model.model
         und, _, new_k, new_v = decoder(embeds, None, cos, sin, bias, past_k, past_v)
-        return self.model.logits(und[:, -1]), new_k, new_v
+        return self.model.logits(und.index_select(1, rows)), new_k, new_v
 
 
 class GenGraph(nn.Module):
@@ -113,7 +114,7 @@ def graph_input_names(name: str, rays: bool) -> tuple[str, ...]:
         "vision_encoder": ("image", "position_ids", "rays") if rays else ("image", "position_ids"),
         "autoencoder_encoder": ("image",),
         "autoencoder_decoder": ("latent",),
-        "und": ("embeds", "cos", "sin", "bias", "past_k", "past_v"),
+        "und": ("embeds", "cos", "sin", "bias", "past_k", "past_v", "rows"),
         "gen": (
             "latents",
             "time",

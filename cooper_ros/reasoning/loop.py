@@ -120,6 +120,11 @@ class LoopScript:
         """The text that calls for a map of this kind."""
         return self.depth if kind == DEPTH else self.segmentation
 
+    def request_turn(self, kind: MapKind) -> str:
+        """How a model of prefix placement was taught to ask for a map of this kind."""
+        need = "depth" if kind == DEPTH else "objects"
+        return f"<think> i need {need} </think> {self.tool_text(kind)}"
+
 
 @dataclass(frozen=True, slots=True)
 class LoopResult:
@@ -219,6 +224,13 @@ class InterleavedLoop:
         else:
             self._maps.append(request.kind)
         self._next_turn()
+
+    def expected_request(self) -> str:
+        """The turn that asks for the next map, where such turns have one wording; else ""."""
+        if self.direct or self.script.placement != "prefix":
+            return ""
+        missing = [kind for kind in MAP_ORDER if kind not in self._maps]
+        return self.script.request_turn(missing[0]) if missing else ""
 
     def stop(self, status: Status = Status.CANCELED) -> LoopResult:
         """End now (cancelled, timed out, failed); the result keeps what was reached."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from cooper_ros.core.types import (
     StepType,
 )
 from cooper_ros.reasoning.crosscheck import build_answer, failed_answer
+from cooper_ros.reasoning.drafts import END as ANSWER_END
+from cooper_ros.reasoning.drafts import draft, rest_of
 from cooper_ros.reasoning.loop import (
     GenerateMap,
     GenerateText,
@@ -31,7 +33,13 @@ from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText, Unmeasured
 from cooper_ros.runtime.flow import initial_latents
-from cooper_ros.runtime.generation import Decoding, GeneratedText, generate_latents, stream_text
+from cooper_ros.runtime.generation import (
+    Decoding,
+    Drafter,
+    GeneratedText,
+    generate_latents,
+    stream_text,
+)
 from cooper_ros.runtime.store import GeneratedMap, map_conditions, script_of
 
 if TYPE_CHECKING:
@@ -53,6 +61,7 @@ class _Run:
 
     context: FrameContext
     loop: InterleavedLoop
+    query: Query | None
     cancel: CancelToken | None
     decoding: Decoding | None
     started: float
@@ -76,13 +85,33 @@ class _Run:
         started = time.monotonic()
         written = GeneratedText((), "", False, NAN)
         context = self.store.context(request.context)
-        for written in stream_text(context, request.max_tokens, self.decoding, self.cancel):
+        guesses = self._drafter()
+        for written in stream_text(
+            context, request.max_tokens, self.decoding, self.cancel, guesses
+        ):
             self.unfinished = written
             yield TurnText(request.turn, written.text)
         self.unfinished = None
         self.confidence = written.confidence
         self.loop.text_done(written.text, len(written.ids), time.monotonic() - started)
         yield TurnText(request.turn, written.text, done=True)
+
+    def _drafter(self) -> Drafter | None:
+        """Guesses for this turn: the request of the next map, else the answer."""
+        tokenizer, query = self.context.engine.tokenizer, self.query
+        if query is None or not tokenizer.word_level:
+            return None
+        asks = self.loop.expected_request()
+        end = self.context.spec.tokens.text_end
+        intrinsics = self.store.intrinsics
+
+        def guess(ids: Sequence[int]) -> list[int]:
+            written = tokenizer.tokens(ids)
+            words = rest_of(asks, written) if asks else draft(written, query, intrinsics)
+            closed = bool(words) and (bool(asks) or words[-1] == ANSWER_END)
+            return [tokenizer.token_id(word) for word in words] + ([end] if closed else [])
+
+        return guess
 
     def _map(self, request: GenerateMap) -> Iterator[Event]:
         yield MapRequested(request.turn, request.kind)
@@ -183,7 +212,7 @@ def _events(
             context.show_depth()
         context.make_maps(ready, cancel)
         loop = InterleavedLoop(script, text, direct=direct, ready_maps=ready)
-        run = _Run(context, loop, cancel, decoding, started=started)
+        run = _Run(context, loop, query, cancel, decoding, started=started)
         yield from run.events()
         result = loop.stop()  # it has ended: this gives the result
         yield Unmeasured(_finished(run, question, query, result, None))

@@ -19,6 +19,10 @@ MASKED = np.float32(-30000.0)
 """Bias of a masked pair: large enough for exp() to be 0, and still finite in half precision."""
 
 
+MAX_DRAFT = 31
+"""Drafted tokens that one understanding pass checks at most; engines are built for one row more."""
+
+
 @runtime_checkable
 class Backend(Protocol):
     """One loaded model. Calls do not change it; it keeps no context of its own."""
@@ -43,11 +47,18 @@ class Backend(Protocol):
         ...
 
     def und(
-        self, embeds: Float, cos: Float, sin: Float, bias: Float, past_k: Float, past_v: Float
+        self,
+        embeds: Float,
+        cos: Float,
+        sin: Float,
+        bias: Float,
+        past_k: Float,
+        past_v: Float,
+        rows: Int,
     ) -> tuple[Float, Float, Float]:
         """Understanding pass: embeds [B, S, D], cos/sin [B, S, E], bias [B, 1, S, P+S] (0 or
-        MASKED), past [L, B, G, P, E] -> logits of the last token [B, V], new_k, new_v
-        [L, B, G, S, E]."""
+        MASKED), past [L, B, G, P, E], rows int64 [R] (0..S-1) -> logits of those tokens
+        [B, R, V], new_k, new_v [L, B, G, S, E]."""
         ...
 
     def gen(

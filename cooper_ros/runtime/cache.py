@@ -81,6 +81,12 @@ class KVCache:
         if self.length + tokens > self._buffer.capacity:
             self._move(self.length + tokens)
 
+    def truncate(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot keep {length} of {self.length} tokens")
+        self.length = length
+
     def shares_storage_with(self, other: KVCache) -> bool:
         """Whether both look at the same memory (for tests and memory accounts)."""
         return self._buffer is other._buffer

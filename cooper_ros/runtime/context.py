@@ -65,12 +65,22 @@ class Context:
 
     def add_ids(self, ids: Sequence[int]) -> Float:
         """Add text tokens as they are, causal. Returns the logits [V] after the last."""
+        return self.add_checked(ids, 1)[0]
+
+    def add_checked(self, ids: Sequence[int], wanted: int) -> Float:
+        """Add text tokens; returns the logits [wanted, V] after each of the last `wanted`."""
         embeds = self.engine.backend.embed(np.asarray(ids, dtype=np.int64))[None]
         count = len(ids)
         positions = np.arange(self.position, self.position + count)
-        logits = self._understand(embeds, positions, causal_bias(1, count, self.length))
+        bias = causal_bias(1, count, self.length)
+        logits = self._understand(embeds, positions, bias, wanted)
         self.position += count
         return logits
+
+    def drop(self, count: int) -> None:
+        """Forget the last `count` text tokens, which were added to this context alone."""
+        self.cache.truncate(self.cache.length - count)
+        self.position -= count
 
     def add_vision(self, picture: Float, intrinsics: Intrinsics | None = None) -> Float:
         """Add a vision image, float32 [3, H, W] in [-1, 1], already resized by the vision rule.
@@ -92,11 +102,19 @@ class Context:
         self.cache.append(new_keys, new_values)
         self.position += 1
 
-    def _understand(self, embeds: Float, positions: np.ndarray, bias: Float) -> Float:
-        spec = self.engine.spec
+    def _understand(
+        self, embeds: Float, positions: np.ndarray, bias: Float, wanted: int = 1
+    ) -> Float:
+        spec, count = self.engine.spec, embeds.shape[1]
         cos, sin = rotary_table(positions, spec.head_dim, spec.rope_theta)
         logits, new_keys, new_values = self.engine.backend.und(
-            embeds, cos[None], sin[None], bias, self.cache.keys, self.cache.values
+            embeds,
+            cos[None],
+            sin[None],
+            bias,
+            self.cache.keys,
+            self.cache.values,
+            np.arange(count - wanted, count),
         )
         self.cache.append(new_keys, new_values)
         return logits[0]

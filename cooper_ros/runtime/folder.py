@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMAT = "cooper_ros model folder"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TOKENIZER = "tokenizer.json"
 GRAPH_NAMES = ("vision_encoder", "autoencoder_encoder", "autoencoder_decoder", "und", "gen")
 GRAPH_KINDS = ("cpu", "gpu")

@@ -92,7 +92,14 @@ class OnnxBackend:
         return self._run("autoencoder_decoder", {"latent": latent})[0]
 
     def und(
-        self, embeds: Float, cos: Float, sin: Float, bias: Float, past_k: Float, past_v: Float
+        self,
+        embeds: Float,
+        cos: Float,
+        sin: Float,
+        bias: Float,
+        past_k: Float,
+        past_v: Float,
+        rows: Int,
     ) -> tuple[Float, Float, Float]:
         """Understanding pass -> logits, new_k, new_v; see `Backend.und`."""
         logits, new_k, new_v = self._run(
@@ -104,6 +111,7 @@ class OnnxBackend:
                 "bias": bias,
                 "past_k": past_k,
                 "past_v": past_v,
+                "rows": rows,
             },
         )
         return logits, new_k, new_v

@@ -140,7 +140,11 @@ class Tokenizer:
         """Text of token ids. Word-level numbers are joined: `+ 0 . 1 2` becomes `+0.12`."""
         if not self.word_level:
             return str(self._raw.decode(list(ids), skip_special_tokens=False))
-        return join_words([self._raw.id_to_token(int(index)) or UNKNOWN for index in ids])
+        return join_words(self.tokens(ids))
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Token strings of ids."""
+        return [self._raw.id_to_token(int(index)) or UNKNOWN for index in ids]
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Words of the text that the vocabulary lacks, each once; always empty for byte-level."""

@@ -64,7 +64,7 @@ def test_foreign_json(copy: Path) -> None:
 def test_unknown_version_names_both_versions(copy: Path) -> None:
     _edit(copy, lambda m: m.update(format_version=99))
     message = _refusal(copy)
-    assert "99" in message and "1" in message and "export" in message
+    assert "99" in message and "2" in message and "export" in message
 
 
 def test_missing_file_is_named(copy: Path) -> None:

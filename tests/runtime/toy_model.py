@@ -41,7 +41,8 @@ class NumpyBackend:
         self.spec = spec
         self.calls: dict[str, int] = {}
         self.script: list[int] = []
-        """Token ids that `und` makes the next choices, whatever the weights say."""
+        """Token ids that `und` makes the choices of the next turns, whatever the weights say."""
+        self._turn: tuple[list[int], int] = ([], 0)  # the turn being written, where it began
         self.table = matrix(spec.vocab_size, HIDDEN) * 4
         self.head = matrix(HIDDEN, spec.vocab_size)
         self.patch = matrix(3, HIDDEN)
@@ -87,13 +88,28 @@ class NumpyBackend:
         size = self.spec.autoencoder_downsample
         return np.tanh(latent[:, :3]).repeat(size, 2).repeat(size, 3)
 
-    def und(self, embeds: Any, cos: Any, sin: Any, bias: Any, past_k: Any, past_v: Any) -> Any:
+    def und(
+        self, embeds: Any, cos: Any, sin: Any, bias: Any, past_k: Any, past_v: Any, rows: Any
+    ) -> Any:
         self._count("und")
         hidden, keys, values = self._layers(embeds, cos, sin, bias, past_k, past_v, [0])
-        logits = hidden[:, -1] @ self.head
-        if self.script and embeds.shape[1] == 1:
-            logits[:, self.script.pop(0)] = 1e3
+        logits = hidden[:, rows] @ self.head
+        if (self.script or self._turn[0]) and len(rows) == embeds.shape[1]:
+            self._follow_script(embeds, logits, past_k.shape[3])
         return logits, keys, values
+
+    def _follow_script(self, embeds: Any, logits: Any, past: int) -> None:
+        """A pass of decoding: one token, or one and a draft behind it."""
+        tokens = self.spec.tokens
+        if np.array_equal(embeds[0, 0], self.table[tokens.text_start]):
+            ends = [i for i, t in enumerate(self.script) if t == tokens.text_end]
+            cut = ends[0] + 1 if ends else len(self.script)
+            self._turn = (self.script[:cut], past)
+            self.script = self.script[cut:]
+        turn, begun = self._turn
+        for row in range(embeds.shape[1]):
+            if past + row - begun < len(turn):
+                logits[:, row, turn[past + row - begun]] = 1e3
 
     def gen(
         self,
