@@ -200,11 +200,10 @@ def resize_segmentation(segmentation: Segmentation, width: int, height: int) -> 
         count = int(weight[seen].sum())
         box = (x0, y0, box_width, box_height)
         segments.append(replace(segment, box=box, pixel_count=count))
-    grid = (rows[:, None], columns[None, :])
     return replace(
         segmentation,
-        labels=segmentation.labels[grid],
-        instances=segmentation.instances[grid],
+        labels=segmentation.labels[:, columns][rows],
+        instances=segmentation.instances[:, columns][rows],
         score=resize_score(segmentation.score, width, height),
         segments=tuple(segments),
     )

@@ -174,7 +174,10 @@ class FrameContext:
             picture = self.map(SEGMENTATION, cancel).picture
             depth = self.depth(cancel)
             if self._lens is None:
-                self._segmentation = segmentation_map(self.spec, self.frame, picture, depth)
+                drawn_depth = None if self._put_depth else self.map(DEPTH, cancel).picture
+                self._segmentation = segmentation_map(
+                    self.spec, self.frame, picture, depth, drawn_depth
+                )
             else:
                 seen = depth_to_view(depth, self._lens)
                 drawn = segmentation_map(self.spec, self._view, picture, seen)

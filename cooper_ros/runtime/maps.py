@@ -75,12 +75,16 @@ def depth_map(
 
 
 def segmentation_map(
-    spec: ModelSpec, frame: Frame, picture: Float, depth: DepthMap | None
+    spec: ModelSpec,
+    frame: Frame,
+    picture: Float,
+    depth: DepthMap | None,
+    drawn_depth: Float | None = None,
 ) -> Segmentation:
     """Segmentation of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
 
-    With a metric `depth` of the same frame, segments carry distance and position. Raises
-    CooperError for a model whose colours have no palette (the official weights).
+    With a metric `depth` of the same frame, segments carry distance and position; `drawn_depth` is
+    the picture of that depth [3, h, w], where it was drawn by the model. Raises CooperError for a model whose colours have no palette (the official weights).
     """
     settings = spec.segmentation
     if settings is None:
@@ -89,7 +93,8 @@ def segmentation_map(
             "its segmentation is a picture only (FrameContext.picture)"
         )
     labels, score = settings.codec().decode(picture)
-    small = _at_size(depth, labels.shape[1], labels.shape[0])
+    drawn_m = None if drawn_depth is None else spec.depth.codec().decode(drawn_depth)
+    small = _at_size(depth, labels.shape[1], labels.shape[0], drawn_m)
     # Regions are found at the resolution the model drew: the resized ones are the same regions.
     drawn = build_segmentation(
         labels,
@@ -111,8 +116,13 @@ class _Metric:
     intrinsics: Intrinsics
 
 
-def _at_size(depth: DepthMap | None, width: int, height: int) -> _Metric | None:
-    """Metric depth and its intrinsics at another size; None where there are no metres."""
+def _at_size(
+    depth: DepthMap | None, width: int, height: int, there: Float | None = None
+) -> _Metric | None:
+    """Metric depth and its intrinsics at another size (`there`: it is known at that size); None
+    where there are no metres."""
     if depth is None or not depth.metric or depth.intrinsics is None:
         return None
-    return _Metric(resize_depth(depth.depth, width, height), depth.intrinsics.scaled(width, height))
+    if there is None or there.shape != (height, width):
+        there = resize_depth(depth.depth, width, height)
+    return _Metric(there, depth.intrinsics.scaled(width, height))
