@@ -11,6 +11,7 @@ from cooper_ros.runtime.backend import MAX_DRAFT, Float
 from cooper_ros.runtime.cancel import CancelToken, check
 from cooper_ros.runtime.context import Context, denoise
 from cooper_ros.runtime.flow import euler, guide
+from cooper_ros.runtime.numbers import MedianDigits
 from cooper_ros.runtime.spec import GenerationSettings
 
 
@@ -65,11 +66,16 @@ def generate_latents(
 
 @dataclass(frozen=True)
 class Decoding:
-    """Token choice: `temperature` 0 is greedy; `top_p` keeps the smallest set of that mass."""
+    """Token choice: `temperature` 0 is greedy; `top_p` keeps the smallest set of that mass.
+
+    `medians`: where tokens are chosen greedily and the model writes the nano grammar, depths are
+    the medians of what it has in mind (`numbers.MedianDigits`).
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    medians: bool = True
 
 
 Drafter = Callable[[Sequence[int]], Sequence[int]]
@@ -142,14 +148,17 @@ def _choices(
 ) -> Iterator[tuple[int, float]]:
     """Chosen tokens and their probabilities, endless; feeds each token before the next."""
     random = np.random.default_rng(decoding.seed)
-    guess = drafter if decoding.temperature <= 0.0 else None
+    greedy, tokenizer = decoding.temperature <= 0.0, work.engine.tokenizer
+    guess = drafter if greedy else None
+    use_medians = greedy and decoding.medians and tokenizer.word_level
+    numbers = MedianDigits(tokenizer) if use_medians else None
     written: list[int] = []
     newest = work.engine.spec.tokens.text_start
     while True:
         drafted = list(guess(written))[:MAX_DRAFT] if guess else []
         rows = work.add_checked([newest, *drafted], 1 + len(drafted))
         for position, logits in enumerate(rows):
-            newest, probability = _choose(work, logits, decoding, random)
+            newest, probability = _choose(work, logits, decoding, random, numbers)
             written.append(newest)
             yield newest, probability
             if position == len(drafted) or newest != drafted[position]:
@@ -158,11 +167,17 @@ def _choices(
 
 
 def _choose(
-    work: Context, logits: Float, decoding: Decoding, random: np.random.Generator
+    work: Context,
+    logits: Float,
+    decoding: Decoding,
+    random: np.random.Generator,
+    numbers: MedianDigits | None,
 ) -> tuple[int, float]:
     limit = work.engine.spec.vocab_limit
     probabilities = _softmax(logits[:limit] if limit else logits, decoding.temperature)
     token = _pick(probabilities, decoding, random)
+    if numbers is not None:
+        token = numbers.choose(probabilities, token)
     return token, max(float(probabilities[token]), 1e-12)
 
 

@@ -84,7 +84,8 @@ def segmentation_map(
     """Segmentation of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
 
     With a metric `depth` of the same frame, segments carry distance and position; `drawn_depth` is
-    the picture of that depth [3, h, w], where it was drawn by the model. Raises CooperError for a model whose colours have no palette (the official weights).
+    the picture of that depth [3, h, w], where it was drawn by the model. Raises CooperError for a
+    model whose colours have no palette (the official weights).
     """
     settings = spec.segmentation
     if settings is None:

@@ -37,6 +37,10 @@ def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -
     return out
 
 
+ARITHMETIC_SHARE = 0.35
+"""Share of frames with a slot of pure arithmetic, which is learnt long before reading is."""
+
+
 class AnswerPasses:
     """The passes over maps in the context and over question slots."""
 
@@ -159,8 +163,7 @@ class AnswerStage:
 
     Args:
         questions: ``(rows, free space, rng, count) -> questions`` with ``text`` and ``turn``.
-        slots_per_frame: questions with maps, besides one direct, one arithmetic and one request
-        slot.
+        slots_per_frame: questions with maps, besides one direct slot and one more of either kind.
         replay: every ``replay``-th step also trains the maps, so that they do not drift.
     """
 
@@ -192,9 +195,10 @@ class AnswerStage:
         size: tuple[int, int],
         rng: np.random.Generator,
     ) -> list[Slot]:
-        """Slots of one frame: answers, one direct, one arithmetic; a map request replaces one
-        sometimes."""
-        items = list(self.questions(rows, free, rng, self.slots_per_frame + 1))
+        """Slots of one frame: answers, one direct, sometimes arithmetic (always where a frame has
+        too few questions); a map request replaces one sometimes."""
+        wanted = self.slots_per_frame + 1 + (rng.random() >= ARITHMETIC_SHARE)
+        items = list(self.questions(rows, free, rng, wanted))
         slots: list[Slot] = []
         for i, q in enumerate(items):
             kind = "direct" if i == len(items) - 1 else "answer"
