@@ -55,7 +55,7 @@ def targets_table(e: dict[str, Any]) -> list[str]:
         ("count exact", percent(pooled(q, ("count",))), "60 %", "75 %",
          percent(pooled(alone, ("count",)))),
     ]
-    head = ["| | cooper-nano v1, CPU-trained | target, CPU | GPU-trained | target, GPU | "
+    head = ["| | cooper-nano v2, CPU-trained | target, CPU | GPU-trained | target, GPU | "
             "without looking |", "|---|---|---|---|---|---|"]
     lines = ["| " + " | ".join((n, v, c, "–", g, base)) + " |" for n, v, c, g, base in rows]
     more = (f"Also: AbsRel {number(e['depth']['median_aligned']['absrel'], 3)} when aligned by the "
