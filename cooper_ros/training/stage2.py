@@ -37,8 +37,9 @@ def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -
     return out
 
 
-ARITHMETIC_SHARE = 0.35
-"""Share of frames with a slot of pure arithmetic, which is learnt long before reading is."""
+ARITHMETIC_SHARES = (1.0, 0.35)
+"""Share of frames with a slot of pure arithmetic, in the first and in the second half: until it is
+learnt, a depth that was read well becomes a wrong answer; then reading needs the time more."""
 
 
 class AnswerPasses:
@@ -194,10 +195,11 @@ class AnswerStage:
         intrinsics: Sequence[float],
         size: tuple[int, int],
         rng: np.random.Generator,
+        arithmetic: float = ARITHMETIC_SHARES[0],
     ) -> list[Slot]:
         """Slots of one frame: answers, one direct, sometimes arithmetic (always where a frame has
         too few questions); a map request replaces one sometimes."""
-        wanted = self.slots_per_frame + 1 + (rng.random() >= ARITHMETIC_SHARE)
+        wanted = self.slots_per_frame + 1 + (rng.random() >= arithmetic)
         items = list(self.questions(rows, free, rng, wanted))
         slots: list[Slot] = []
         for i, q in enumerate(items):
@@ -257,7 +259,9 @@ class AnswerStage:
             frame, s = int(b.index[i]), scales[i]
             rows = transform_rows(self.store.frame_objects[frame], b.flipped, s, width)
             free = float(free_space[i]) * s
-            slots += self.frame_slots(rows, free, intrinsics[i], (width, height), rng)
+            slots += self.frame_slots(
+                rows, free, intrinsics[i], (width, height), rng, ARITHMETIC_SHARES[progress >= 0.5]
+            )
         parts = collate_by_length(slots, self.maker.eos, len(slots) // n)
         rows_n, columns = height // 16, width // 16
         figures: dict[str, float] = {}
