@@ -180,7 +180,7 @@ def _look(node: Any, target: str) -> list[Check]:
 
     node.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
     space, _, name = target.rpartition("/")
-    _settle(node, executor)
+    _settle(node, executor, target)
     present = (name, space or "/") in node.get_node_names_and_namespaces()
     end = time.monotonic() + DIAGNOSTICS_S
     while present and not said and time.monotonic() < end:
@@ -201,9 +201,9 @@ def _look(node: Any, target: str) -> list[Check]:
     return results
 
 
-def _settle(node: Any, executor: Any) -> None:
+def _settle(node: Any, executor: Any, target: str) -> None:
     """Spin until discovery brings nothing new: processes become known one by one, on a busy
-    machine a camera long after the node."""
+    machine a camera long after the node. That there is none is said after the whole time only."""
     began = changed = time.monotonic()
     known: Any = None
     while (now := time.monotonic()) - began < GRAPH_MAX_S:
@@ -211,7 +211,8 @@ def _settle(node: Any, executor: Any) -> None:
         seen = _graph(node)
         if seen != known or any(UNKNOWN_NODE in part for part in seen):
             known, changed = seen, now
-        if now - began >= GRAPH_S and now - changed >= SETTLED_S:
+        settled = now - began >= GRAPH_S and now - changed >= SETTLED_S
+        if settled and _image_writers(node, target):
             break
 
 
@@ -224,14 +225,21 @@ def _graph(node: Any) -> set[tuple[str, str]]:
     return found
 
 
+def _image_writers(node: Any, target: str) -> dict[str, list[Any]]:
+    """Publishers of every image topic that is not the looked-at node's own."""
+    found = {
+        name: list(node.get_publishers_info_by_topic(name))
+        for name, types in node.get_topic_names_and_types()
+        if types[0] in IMAGE_TYPES and not name.startswith(f"{target}/")
+    }
+    return {name: writers for name, writers in found.items() if writers}
+
+
 def _cameras(node: Any, target: str) -> list[Check]:
     """Image topics that are published, with whoever does it and whether a calibration is beside."""
     topics = dict(node.get_topic_names_and_types())
     results = []
-    for name, types in sorted(topics.items()):
-        writers = node.get_publishers_info_by_topic(name)
-        if types[0] not in IMAGE_TYPES or not writers or name.startswith(f"{target}/"):
-            continue
+    for name, writers in sorted(_image_writers(node, target).items()):
         who = ", ".join(sorted({f"{w.node_namespace.rstrip('/')}/{w.node_name}" for w in writers}))
         qos = ", ".join(sorted({w.qos_profile.reliability.name.lower() for w in writers}))
         info = f"{name.removesuffix('/compressed').rpartition('/')[0]}/camera_info"
@@ -240,7 +248,7 @@ def _cameras(node: Any, target: str) -> list[Check]:
         results.append(
             Check(
                 "robot", name, Verdict.OK if beside or depth else Verdict.WARN,
-                f"{types[0]} from {who} ({qos})",
+                f"{topics[name][0]} from {who} ({qos})",
                 "" if beside or depth else f"nobody publishes {info}: without it no metres",
             )
         )  # fmt: skip

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from cooper_ros.core.types import Segment, Segmentation
 
 Picture = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # left, top, width, height [px]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-MAX_BOXES, MIN_FRACTION = 24, 0.001
+MAX_BOXES, MIN_FRACTION = 24, 0.002
 """Objects drawn with box and name: at most so many, each at least this share of the image."""
 
 
@@ -64,6 +65,7 @@ def _draw_objects(
 ) -> Picture:
     objects = [s for s in segments if s.instance and s.label not in stuff]
     smallest = MIN_FRACTION * picture.shape[0] * picture.shape[1]
+    written: list[Box] = []
     for segment in sorted(objects, key=lambda s: -s.pixel_count)[:MAX_BOXES]:
         if segment.pixel_count < smallest:
             break
@@ -73,6 +75,27 @@ def _draw_objects(
         text = f"{segment.label} #{segment.track_id}" if segment.track_id else segment.label
         if math.isfinite(segment.distance_m):
             text += f" {segment.distance_m:.2f} m"
-        (wide, _), _ = cv2.getTextSize(text, FONT, 0.5, 1)
-        put_text(picture, text, max(min(x, picture.shape[1] - wide), 0), max(y - 4, 12))
+        place = _free_place(text, segment.box, picture.shape, written)
+        if place is not None:
+            written.append(place)
+            put_text(picture, text, place[0], place[1] + place[3])
     return picture
+
+
+def _free_place(text: str, box: Box, shape: tuple[int, ...], written: Sequence[Box]) -> Box | None:
+    """Where a text fits without covering another: above the box, in it, below it; or nowhere.
+
+    Larger objects come first, so it is the smaller ones that go without a name.
+    """
+    (width, height), _ = cv2.getTextSize(text, FONT, 0.5, 1)
+    x, y, _, tall = box
+    left = max(min(x, shape[1] - width), 0)
+    for top in (y - height - 4, y + 4, y + height + 10, y + tall + 4, y + tall - height - 4):
+        place = (left, min(max(top, 2), shape[0] - height - 2), width, height)
+        if not any(_overlap(place, other) for other in written):
+            return place
+    return None
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]

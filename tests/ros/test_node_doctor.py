@@ -78,7 +78,7 @@ def test_images_are_counted_between_processes(ros: None) -> None:
 
 @pytest.mark.parametrize(
     ("arrives_s", "named_s", "ends_s"),
-    [(0.5, 0.5, 3.0), (2.9, 2.9, 3.9), (2.9, 3.5, 4.5), (2.9, 99.0, 10.0)],
+    [(0.5, 0.5, 3.0), (2.9, 2.9, 3.9), (2.9, 3.5, 4.5), (2.9, 99.0, 10.0), (5.0, 5.0, 6.0), (99.0, 99.0, 10.0)],
 )
 def test_a_camera_that_is_discovered_late_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, arrives_s: float, named_s: float, ends_s: float
@@ -95,7 +95,8 @@ def test_a_camera_that_is_discovered_late_is_waited_for(
 
         def get_publishers_info_by_topic(self, topic: str) -> list[SimpleNamespace]:
             known = now >= named_s
-            return [SimpleNamespace(node_name="camera" if known else doctor.UNKNOWN_NODE)]
+            seen = now >= arrives_s
+            return [SimpleNamespace(node_name="camera" if known else doctor.UNKNOWN_NODE)] * seen
 
         def get_subscriptions_info_by_topic(self, topic: str) -> list[SimpleNamespace]:
             return []
@@ -105,7 +106,7 @@ def test_a_camera_that_is_discovered_late_is_waited_for(
         now += timeout_sec
 
     monkeypatch.setattr(doctor, "time", SimpleNamespace(monotonic=lambda: now))
-    doctor._settle(Graph(), SimpleNamespace(spin_once=spin_once))
+    doctor._settle(Graph(), SimpleNamespace(spin_once=spin_once), "/cooper")
     assert ends_s - 0.05 < now < ends_s + 0.35
 
 

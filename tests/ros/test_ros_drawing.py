@@ -137,3 +137,30 @@ def test_an_answer_is_drawn_in_its_own_frame_and_replaces_the_last() -> None:
     assert text.text == "2.00 m" and text.pose.position.x == 2.0
     nothing = answer_markers(SpatialAnswer("?", objects=(lost,))).markers
     assert [m.action for m in nothing] == [Marker.DELETEALL]
+
+
+def test_names_of_objects_do_not_cover_each_other(monkeypatch):
+    """Twelve objects in one place: as many names as fit, none over another, all boxes."""
+    from cooper_ros.core.types import Segment
+    from cooper_ros.ros import overlay
+
+    places: list[tuple[int, int, int, int]] = []
+    real = overlay.put_text
+
+    def put_text(picture, text, x, y, scale=0.5):
+        (width, height), _ = overlay.cv2.getTextSize(text, overlay.FONT, scale, 1)
+        places.append((x, y - height, width, height))
+        real(picture, text, x, y, scale)
+
+    monkeypatch.setattr(overlay, "put_text", put_text)
+    segments = [
+        Segment(1, k, "lamp", 0.9, (100 + k, 80 + k, 60, 50), 3000 - k, 1.5) for k in range(1, 13)
+    ]
+    picture = overlay.draw_boxes(
+        np.zeros((240, 320, 3), np.uint8), segments, np.full((4, 3), 200, np.uint8)
+    )
+    assert 2 <= len(places) < 12
+    for i, a in enumerate(places):
+        assert 0 <= a[0] and a[0] + a[2] <= 320 and 0 <= a[1] and a[1] + a[3] <= 240
+        assert not any(overlay._overlap(a, b) for b in places[:i])
+    assert (picture == 200).any()
