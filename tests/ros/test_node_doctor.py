@@ -78,7 +78,10 @@ def test_images_are_counted_between_processes(ros: None) -> None:
 
 @pytest.mark.parametrize(
     ("arrives_s", "named_s", "ends_s"),
-    [(0.5, 0.5, 3.0), (2.9, 2.9, 3.9), (2.9, 3.5, 4.5), (2.9, 99.0, 10.0), (5.0, 5.0, 6.0), (99.0, 99.0, 10.0)],
+    [
+        (0.5, 0.5, 3.0), (2.9, 2.9, 3.9), (2.9, 3.5, 4.5),
+        (2.9, 99.0, 10.0), (5.0, 5.0, 6.0), (99.0, 99.0, 10.0),
+    ],  # fmt: skip
 )
 def test_a_camera_that_is_discovered_late_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, arrives_s: float, named_s: float, ends_s: float
