@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from cooper_ros.core.errors import InvalidImageError
 
 Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]
+Id = TypeVar("Id", bound=np.integer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def nearest_index(size: int, source_size: int) -> NDArray[np.int64]:
     return ((np.arange(size) + 0.5) * source_size / size).astype(np.int64)
 
 
-def resize_labels(labels: NDArray[np.integer], width: int, height: int) -> NDArray[np.integer]:
+def resize_labels(labels: NDArray[Id], width: int, height: int) -> NDArray[Id]:
     """Ids [h, w] -> [height, width] of the same dtype: nearest pixel centre."""
     rows = nearest_index(height, labels.shape[0])
     # columns of the few source rows first: whole rows are then copied, seven times faster

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cooper_ros.core import geometry
 from cooper_ros.core.classes import STUFF
 from cooper_ros.core.errors import InvalidImageError
-from cooper_ros.core.images import nearest_index, resize_score
+from cooper_ros.core.images import nearest_index, resize_labels, resize_score
 from cooper_ros.core.occlusion import join_occluded
 from cooper_ros.core.types import NAN, UNKNOWN_POINT, Intrinsics, Segment, Segmentation
 
@@ -153,9 +153,7 @@ def _segment(
         distance = geometry.object_distance(depth, index, intrinsics, ranges=ranges)
         spread = geometry.object_distance_stddev(depth, index, intrinsics, ranges=ranges)
         position = geometry.object_point(depth, index, intrinsics)
-    return Segment(
-        class_id, 0, label, mean_score, box, int(index.size), distance, spread, position
-    )
+    return Segment(class_id, 0, label, mean_score, box, int(index.size), distance, spread, position)
 
 
 def build_segmentation(
@@ -202,8 +200,8 @@ def resize_segmentation(segmentation: Segmentation, width: int, height: int) -> 
         segments.append(replace(segment, box=box, pixel_count=count))
     return replace(
         segmentation,
-        labels=segmentation.labels[:, columns][rows],
-        instances=segmentation.instances[:, columns][rows],
+        labels=resize_labels(segmentation.labels, width, height),
+        instances=resize_labels(segmentation.instances, width, height),
         score=resize_score(segmentation.score, width, height),
         segments=tuple(segments),
     )

@@ -30,8 +30,15 @@ from cooper_ros.core.query import (
     Query,
 )
 from cooper_ros.core.types import Intrinsics
-from cooper_ros.reasoning.chains import NO, NONE, YES, ChainObject, format_metres
-from cooper_ros.reasoning.phrasings import split_words
+from cooper_ros.reasoning.chains import (
+    NO,
+    NONE,
+    YES,
+    ChainObject,
+    format_metres,
+    parse_chains,
+)
+from cooper_ros.reasoning.phrasings import join_words, split_words
 
 OPEN, CLOSE = ["<think>"], ["</think>", "<answer>"]
 END = "</answer>"
@@ -85,26 +92,8 @@ def _number(words: Sequence[str]) -> float:
 
 def _read(words: Sequence[str]) -> _Written:
     """Objects written completely, and how many are said to be missing."""
-    found = _Written()
-    start = 0
-    for end in [i for i, w in enumerate(words) if w == "</obj>"]:
-        begin = _last(words[start:end], "<obj>")
-        if begin is None:
-            continue
-        item = words[start + begin + 1 : end]
-        values = dict.fromkeys("uvdxy", math.nan)
-        keys = [i for i, w in enumerate(item) if w in values]
-        for k, key in enumerate(keys):
-            stop = keys[k + 1] if k + 1 < len(keys) else len(item)
-            values[item[key]] = _number(item[key + 1 : stop])
-        place = [int(values[k]) if math.isfinite(values[k]) else 0 for k in "uv"]
-        label = item[0] if item else ""
-        found.objects.append(
-            ChainObject(label, place[0], place[1], values["d"], values["x"], values["y"])
-        )
-        start = end + 1
-    found.missing = sum(1 for w in words if w == NO)
-    return found
+    objects = parse_chains(join_words(words))
+    return _Written(list(objects), sum(1 for w in words if w == NO))
 
 
 def _next_object(query: Query, written: _Written) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from cooper_ros.reasoning.loop import LoopScript
+from cooper_ros.reasoning.tags import MAP_ORDER
 
 OFFICIAL_DEPTH = (
     "<depth-estimation>Estimate the depth of the image and generate the depth map."
@@ -41,10 +42,6 @@ OFFICIAL_FINGERPRINTS: dict[str, tuple[int, str]] = {
 NANO_DEPTH = "<depth-estimation> </depth-estimation>"
 NANO_SEGMENTATION = "<segmentation> </segmentation>"
 NANO_DIRECT = "direct"
-NANO_DEPTH_TURN = f"<think> i need depth </think> {NANO_DEPTH}"
-NANO_SEGMENTATION_TURN = f"<think> i need objects </think> {NANO_SEGMENTATION}"
-"""The two turns by which nano asks for its maps; the third turn is `chains.final_turn`."""
-
 NANO_MAX_TURN_TOKENS = 192
 
 
@@ -83,3 +80,7 @@ def nano_script(max_turns: int = 3, max_turn_tokens: int = NANO_MAX_TURN_TOKENS)
         max_turns=max_turns,
         max_turn_tokens=max_turn_tokens,
     )
+
+
+NANO_DEPTH_TURN, NANO_SEGMENTATION_TURN = map(nano_script().request_turn, MAP_ORDER)
+"""The two turns by which nano asks for its maps; the third turn is `chains.final_turn`."""

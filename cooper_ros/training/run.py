@@ -23,7 +23,7 @@ from cooper_ros.runtime.tokenizer import Tokenizer
 from .align import align_drawing_layers, align_map_heads, align_task_heads
 from .device import choose, on
 from .engine import Budget, Engine
-from .frames import fit
+from .frames import FrameBatch, FrameStore, fit
 from .maps import MapCodecs
 from .readout import SeeStage
 from .setup import (
@@ -167,6 +167,11 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
     return model.train(), tokenizer
 
 
+def first_frames(store: FrameStore, sizes: list[tuple[float, int, int, int]]) -> FrameBatch:
+    """Some frames for the regressions between the stages."""
+    return fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
+
+
 def build_stage(
     o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank: int, world: int
 ) -> Any:
@@ -191,9 +196,9 @@ def build_stage(
     if maps.read_out is not None and o.start:
         maps.read_out.load(Path(o.start))
     before = stage_of(o.start)
-    first = fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
     if o.stage == "amg":
         if before == "see":
+            first = first_frames(store, sizes)
             align_generation_queries(model)
             task, own = align_task_heads(passes, first), align_drawing_layers(passes, first)
             print(f"latents start with attention {own:.2f} to their cell, {task:.2f} to the prompt")
@@ -205,6 +210,7 @@ def build_stage(
         from .stage2 import AnswerStage
 
         if before == "amg":
+            first = first_frames(store, sizes)
             other = align_map_heads(passes, first, maps.truth(first)[2])
             print(f"map tokens start with attention {other:.2f} to the other map's cell")
         maker = SlotMaker(
