@@ -3,6 +3,7 @@
 # an off-screen renderer for the simulated camera. Installs them as root on Debian and Ubuntu;
 # otherwise prints the one line to run and ends with status 1. Silent when nothing is missing.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 python="${PYTHON:-python3}"
 
 if ! command -v "$python" >/dev/null; then
@@ -22,15 +23,21 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 PY
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
-# ld.so's own list; in /sbin, which is not on every user's PATH
-has_library() { PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep "lib$1\.so" >/dev/null; }
-if ! has_library OSMesa && ! { has_library EGL && has_library EGL_mesa; }; then
-  # newer releases have no OSMesa any more: there EGL renders in software
-  if [[ -n "$(apt-cache search --names-only '^libosmesa6$' 2>/dev/null)" ]]; then
-    missing+=(libosmesa6)
-  else
-    missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
+# The simulator knows which renderer it takes, and what it lacks: one choice of packages a line.
+# Newer releases have no OSMesa any more; there the next choice is taken.
+renderer_problem="$(mktemp)"
+trap 'rm -f "$renderer_problem"' EXIT
+if ! choices="$("$python" cooper_ros/sim/opengl.py 2>"$renderer_problem")"; then
+  if [[ -z "$choices" ]]; then
+    cat "$renderer_problem" >&2
+    exit 1
   fi
+  while read -r packages; do
+    wanted="$packages"
+    [[ -n "$(apt-cache search --names-only "^${wanted%% *}\$" 2>/dev/null)" ]] && break
+  done <<<"$choices"
+  read -r -a packages <<<"$wanted"
+  missing+=("${packages[@]}")
 fi
 
 [[ ${#missing[@]} -eq 0 ]] && exit 0
@@ -52,3 +59,7 @@ if ! { apt-get update && DEBIAN_FRONTEND=noninteractive $line; } >"$log" 2>&1; t
   exit 1
 fi
 rm -f "$log"
+if ! "$python" cooper_ros/sim/opengl.py >/dev/null; then
+  echo "installed ${missing[*]}, and still nothing draws the simulated camera" >&2
+  exit 1
+fi

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import importlib
-import os
 from dataclasses import dataclass
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.errors import CooperError
+from cooper_ros.sim import opengl
+from cooper_ros.sim.load_mujoco import mujoco
 from cooper_ros.sim.world import FAR_M, NEAR_M, World
 
-BACKENDS = ("osmesa", "egl", "glfw")
 
-
-def _context_class() -> Any:
-    """MuJoCo's OpenGL context for $MUJOCO_GL; without it software rendering.
+def _context(width: int, height: int) -> Any:
+    """MuJoCo's OpenGL context, current in this thread, of the renderer that `opengl` chooses.
 
     Not `mujoco.gl_context`: that chooses when mujoco is first imported, perhaps by others.
     """
-    name = os.environ.get("MUJOCO_GL", "").lower() or "osmesa"
-    if name not in BACKENDS:
-        raise CooperError(f"MUJOCO_GL={name}: choose one of {', '.join(BACKENDS)}")
     try:
-        return importlib.import_module(f"mujoco.{name}").GLContext
-    except (ImportError, AttributeError, OSError) as error:
-        raise CooperError(
-            f"no OpenGL for MUJOCO_GL={name} ({error}); install libosmesa6, or set MUJOCO_GL=egl "
-            "on a machine with a GPU"
-        ) from error
+        name = opengl.choose()
+        context = importlib.import_module(f"mujoco.{name}").GLContext(width, height)
+        context.make_current()
+    except opengl.NoRendererError as error:
+        raise CooperError(str(error)) from error
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        raise CooperError(f"OpenGL by {name} could not be started: {error}") from error
+    return context
 
 
 @dataclass
@@ -57,8 +54,7 @@ class Renderer:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self._gl: Any = _context_class()(width, height)
-        self._gl.make_current()
+        self._gl: Any = _context(width, height)
         self._context: Any = None
         self._world: World | None = None
         self._rect = mujoco.MjrRect(0, 0, width, height)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
 from cooper_ros.core.classes import CLASS_IDS, STUFF
+from cooper_ros.sim.load_mujoco import mujoco
 from cooper_ros.sim.mesh import Part, Surface
 from cooper_ros.sim.rooms import Placement, Room
 
