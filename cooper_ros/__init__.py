@@ -2,9 +2,17 @@
 
 Importing this package imports nothing else: neither ROS nor torch nor the compiled interfaces.
 """
+import os
+
 # The compiled interfaces (cooper_ros.msg, cooper_ros.srv) may lie in another directory of the
 # same name: in site-packages, while the sources are used from a checkout.
 from pkgutil import extend_path
 
 __path__ = extend_path(__path__, __name__)
+
+# ONNX Runtime's official builds report to their maker, and look for its servers as soon as the
+# library is loaded, before any call could forbid it. Here, because whatever loads the library
+# imports this package first. Not a default: nothing leaves the robot (docs/security.md).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 __version__ = "0.1.0"

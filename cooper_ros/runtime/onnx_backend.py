@@ -190,4 +190,6 @@ def _library() -> Any:
         raise BackendError(
             "ONNX Runtime is not installed: pip install 'cooper_ros[ort]'"
         ) from error
+    # Loaded by somebody else before this package: then it reports already, from now on less.
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
