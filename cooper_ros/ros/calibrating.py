@@ -14,6 +14,7 @@ from cooper_ros.core.errors import NotMetricError, QuestionError, ScaleError
 from cooper_ros.core.projection import ray_lengths
 from cooper_ros.core.scale_state import ScaleState, calibration_text
 from cooper_ros.core.types import NAN, Status
+from cooper_ros.ros.audience import Audience
 from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.camera_names import choose_camera
 from cooper_ros.ros.distances import class_name
@@ -37,12 +38,13 @@ class CalibrateService:
         self._node = node
         self._intake = intake
         self._pending: set[PendingCall] = set()
-        node.create_service(
+        service = node.create_service(
             CalibrateScale,
             "~/calibrate_scale",
             self._on_calibrate,
             callback_group=ReentrantCallbackGroup(),
         )
+        self._audience = Audience(lambda: node.count_clients(service.service_name))
 
     @property
     def pending(self) -> int:
@@ -50,9 +52,8 @@ class CalibrateService:
         return len(self._pending)
 
     def expire(self) -> None:
-        """End calls whose time is over; called by the node's timer."""
-        for call in list(self._pending):
-            call.expire()
+        """End calls whose time is over, or whose client has gone; called by the node's timer."""
+        self._intake.end_overdue(self._pending, self._audience)
 
     async def _on_calibrate(self, request: CalibrateScale.Request, response: Reply) -> Reply:
         response.scale = response.exponent = response.shift = NAN
@@ -90,7 +91,7 @@ class CalibrateService:
                 state, frames = scaling.calibrate_from_history()
                 return state, frames, state.noise
             anchors = anchors_of(request, perception)
-            return scaling.calibrate(perception.context, anchors)
+            return scaling.calibrate(perception.context, anchors, cancel)
 
         call = PendingCall(
             work, lambda error: error, self._intake.timeout_s(request), self._intake.wake,

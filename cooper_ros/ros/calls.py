@@ -60,11 +60,15 @@ class PendingCall:
         if not self._done:
             self._finish(self._refuse(error))
 
+    def abandon(self, error: BaseException) -> None:
+        """End with a refusal, and stop what is being done for it."""
+        self.cancel.cancel()
+        self.fail(error)
+
     def expire(self) -> bool:
         """End with a timeout if the deadline has passed; True when the call is over."""
         if not self._done and time.monotonic() >= self.deadline:
-            self.cancel.cancel()
-            self.fail(
+            self.abandon(
                 DeadlineError(
                     f"no answer within {self.timeout_s:g} s: give the request a longer timeout, "
                     "or ask less at once"

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cooper_ros.core import geometry
 from cooper_ros.core.classes import PLURALS, SYNONYMS
@@ -22,9 +21,9 @@ from cooper_ros.core.types import (
     Segmentation,
     Status,
 )
+from cooper_ros.ros.boxes import Box, BoxMeasurer
+from cooper_ros.runtime.cancel import CancelToken, check
 
-OBJECT_SHARE = 0.25
-"""Share of a box from which on an object in it is what the box means."""
 _SINGULAR = {plural: name for name, plural in PLURALS.items()}
 
 
@@ -115,53 +114,21 @@ def _under(row: int, column: int, segmentation: Segmentation | None) -> ObjectRe
     return ObjectReference(names[class_id] if class_id < len(names) else "", class_id)
 
 
-Box = tuple[int, int, int, int]
-
-
-def distance_to_box(box: Box, depth: DepthMap, segmentation: Segmentation | None) -> ItemDistance:
-    """Distance to what fills most of a box (x, y, width, height) [px].
-
-    That is the object (else the floor, wall or ceiling) with most pixels in it; without classes,
-    or where none has a segment, all of the box. Measured on its pixels in the box alone.
-    """
+def distance_to_box(box: Box, measurer: BoxMeasurer, depth: DepthMap) -> ItemDistance:
+    """Distance to what fills most of a box (x, y, width, height) [px]: see `BoxMeasurer`."""
     height, width = depth.relative.shape
     x, y, box_width, box_height = box
-    inside: NDArray[np.bool_] = np.zeros((height, width), bool)
-    inside[y : y + box_height, x : x + box_width] = True
-    if not inside.any():
+    found = measurer.content(box)
+    if found is None:
         return ItemDistance(
             Status.BAD_QUESTION,
             f"box {box_width}x{box_height} at ({x}, {y}) is not inside the {width}x{height} image",
         )
-    found = _largest_in(inside, segmentation)
-    reference, mask = found if found is not None else (ObjectReference("", box=box), inside)
     if not depth.metric or depth.intrinsics is None:
-        return ItemDistance(Status.NOT_METRIC, "depth is not metric", reference=reference)
-    distance = geometry.object_distance(depth.depth, mask, depth.intrinsics)
-    if not math.isfinite(distance):
-        return ItemDistance(Status.NO_ANSWER, "no depth in the box", reference=reference)
-    position = geometry.object_point(depth.depth, mask, depth.intrinsics)
-    return ItemDistance(Status.OK, "", distance, position, reference)
-
-
-def _largest_in(
-    inside: NDArray[np.bool_], segmentation: Segmentation | None
-) -> tuple[ObjectReference, NDArray[np.bool_]] | None:
-    """The segment with most pixels in a box and those pixels; objects before stuff."""
-    if segmentation is None or segmentation.labels.shape != inside.shape:
-        return None
-    total = int(inside.sum())
-    best: tuple[tuple[bool, int], ObjectReference, NDArray[np.bool_]] | None = None
-    for segment in segmentation.segments:
-        mask = segmentation.mask(segment) & inside
-        count = int(mask.sum())
-        if not count:
-            continue
-        # a box drawn around a thin object holds more background than object
-        rank = (segment.instance > 0 and count >= OBJECT_SHARE * total, count)
-        if best is None or rank > best[0]:
-            best = rank, ObjectReference.from_segment(segment), mask
-    return None if best is None else best[1:]
+        return ItemDistance(Status.NOT_METRIC, "depth is not metric", reference=found.reference)
+    if not math.isfinite(found.distance_m):
+        return ItemDistance(Status.NO_ANSWER, "no depth in the box", reference=found.reference)
+    return ItemDistance(Status.OK, "", found.distance_m, found.position, found.reference)
 
 
 def measure_items(
@@ -170,13 +137,15 @@ def measure_items(
     depth: DepthMap,
     segmentation: Segmentation | None,
     boxes: Sequence[Box] = (),
+    cancel: CancelToken | None = None,
 ) -> list[ItemDistance]:
     """Distances to names, then to pixels, then to boxes, in order, with their intervals.
 
-    A model without classes knows no names.
+    A model without classes knows no names. Raises GenerationCancelled after `cancel.cancel()`.
     """
     results = []
     for name in names:
+        check(cancel)
         if segmentation is None:
             results.append(
                 ItemDistance(
@@ -187,8 +156,13 @@ def measure_items(
             )
         else:
             results.append(distance_to_name(name, depth, segmentation))
-    results.extend(distance_to_pixel(u, v, depth, segmentation) for u, v in pixels)
-    results.extend(distance_to_box(box, depth, segmentation) for box in boxes)
+    for u, v in pixels:
+        check(cancel)
+        results.append(distance_to_pixel(u, v, depth, segmentation))
+    measurer = BoxMeasurer(depth, segmentation, len(boxes))
+    for box in boxes:
+        check(cancel)
+        results.append(distance_to_box(box, measurer, depth))
     if depth.scale is None:
         return results
     return [_bounded(item, depth.scale) for item in results]

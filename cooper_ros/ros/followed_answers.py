@@ -25,6 +25,10 @@ from cooper_ros.core.types import (
 KEPT = 8
 """Questions per camera that are followed; one more ends the oldest."""
 
+FUTURE_NS = 500_000_000
+"""An answer about an image that comes so much later [ns] is from before time ran back: the numbers
+of its objects are given anew."""
+
 
 class FollowedAnswers:
     """Answers of one camera. Noted in the executor's thread, continued in the inference thread."""
@@ -54,6 +58,9 @@ class FollowedAnswers:
         told = []
         with self._lock:
             for question, answer in list(self._answers.items()):
+                if answer.stamp_ns - stamp_ns > FUTURE_NS:
+                    del self._answers[question]
+                    continue
                 if answer.stamp_ns >= stamp_ns:
                     continue  # the frame it was asked about, or one before it
                 now = _continued(answer, places)

@@ -84,6 +84,11 @@ class Frames:
             raise FrameError(f"TF cannot relate frame {source!r} to {target!r}: {error}") from error
         return matrix_of(found.transform)
 
+    def forget(self) -> None:
+        """Drop all transforms: they are from a time that has not come yet."""
+        if self._buffer is not None:
+            self._buffer.clear()
+
     def close(self) -> None:
         """Stop listening."""
         listener, self._listener, self._buffer = self._listener, None, None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.types import NAN, SpatialAnswer, StepType
 from cooper_ros.msg import SpatialAnswer as AnswerMessage
+from cooper_ros.ros.audience import Audience, nobody_listens
 from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.camera_names import choose_camera
 from cooper_ros.ros.fair_queue import RateLimit
@@ -87,6 +89,18 @@ class Intake:
             worker.submit(call)
         except Exception as error:
             call.fail(error)
+
+    def end_overdue(self, calls: Collection[PendingCall], audience: Audience) -> None:
+        """End calls whose time is over, or all when no client is left to hear of them."""
+        if not calls:
+            audience.rest()
+            return
+        worker, left = self._node.worker, audience.has_left()
+        for call in list(calls):
+            if left:
+                call.abandon(nobody_listens())
+            if call.expire() and worker is not None:
+                worker.withdraw(call)  # its place in the queue is somebody else's now
 
     def wake(self) -> None:
         """Have the executor look at waiting handlers again (any thread)."""

@@ -22,6 +22,7 @@ from cooper_ros.core.types import SpatialAnswer, Status
 from cooper_ros.ros import parameters, runner
 from cooper_ros.ros.camera_names import camera_names
 from cooper_ros.ros.cameras import CameraSet
+from cooper_ros.ros.clock_jumps import ClockJumps
 from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.frames import Frames
@@ -66,6 +67,7 @@ class CooperNode(LifecycleNode):
         self.cameras: CameraSet | None = None
         self.scale: ScaleSet | None = None
         self.stream: StreamPerceiver | None = None
+        self._jumps: ClockJumps | None = None
         self._enabled = True
         self._monitor = Monitor(self)
         intake = Intake(self)
@@ -187,6 +189,7 @@ class CooperNode(LifecycleNode):
         """Subscribe to the camera and start the inference thread."""
         assert self.outputs is not None
         result = super().on_activate(state)  # opens the publishers
+        self._jumps = ClockJumps(self.get_clock(), self._on_clock_jump)
         self.cameras = CameraSet(
             self,
             self.outputs.cameras,
@@ -239,6 +242,9 @@ class CooperNode(LifecycleNode):
         super().destroy_node()
 
     def _close_inputs(self) -> None:
+        if self._jumps is not None:
+            self._jumps.close()
+        self._jumps = None
         if self.cameras is not None:
             self.cameras.close()
         if self.scale is not None:
@@ -299,7 +305,29 @@ class CooperNode(LifecycleNode):
         if self.scale is not None:
             self.scale.apply_parameters()
 
+    def _on_clock_jump(self, seconds: float) -> None:
+        self._forget_time(self.camera_names, seconds)
+
+    def _forget_time(self, cameras: Sequence[str], seconds: float) -> None:
+        """Time ran back: what is remembered belongs to another world."""
+        self.get_logger().warning(
+            f"time ran back by {seconds:.1f} s: tracks, remembered scale and kept frames are "
+            "forgotten (a bag played again, or a simulation reset?)"
+        )
+        if self.scale is not None:
+            self.scale.frames.forget()
+        for camera in cameras:
+            if self.scale is not None:
+                self.scale[camera].forget()
+            if self.worker is not None and self.stream is not None:
+                self.stream.forget(camera)
+                self.worker.forget(camera, frame=True)
+
     def _on_frame(self, snapshot: Snapshot) -> None:
+        if self._jumps is not None:
+            back_s = self._jumps.ran_back_s(snapshot.camera, snapshot.stamp_ns)
+            if back_s:
+                self._forget_time([snapshot.camera], back_s)
         if self.worker is not None:
             self.worker.put_frame(snapshot)
 

@@ -88,6 +88,11 @@ class RangeInput:
             readings = list(self._readings)
         return min(readings, key=lambda r: age_s(r, stamp_ns, received), default=None)
 
+    def forget(self) -> None:
+        """Drop what has arrived so far."""
+        with self._lock:
+            self._readings.clear()
+
     def close(self) -> None:
         """Stop listening."""
         if self._subscription is not None:

@@ -17,6 +17,7 @@ from rclpy.clock import Clock, ClockType
 from cooper_ros.action import Reason
 from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.types import SpatialAnswer, Status
+from cooper_ros.ros.audience import Audience, nobody_listens
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.narration import Narrator
 from cooper_ros.ros.qos import QuestionQoS
@@ -53,6 +54,8 @@ class ReasonServer:
             cancel_service_qos_profile=QuestionQoS(),
             feedback_pub_qos_profile=QuestionQoS(),
         )
+        results = node.resolve_service_name("~/reason/_action/get_result")
+        self._audience = Audience(lambda: node.count_clients(results))
         self._timer = node.create_timer(
             TICK_S, self._tick, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -164,7 +167,10 @@ class ReasonServer:
     def _tick(self) -> None:
         worker = self._node.worker
         places = worker.positions() if worker is not None and self._calls else {}
+        left = bool(self._calls) and self._audience.has_left()
         for call in list(self._calls.values()):
+            if left:
+                call.stop(nobody_listens())
             if call.expire():
                 if worker is not None:
                     worker.withdraw(call)
@@ -172,3 +178,4 @@ class ReasonServer:
                 call.narrator.queued(places[id(call)])
         if not self._calls:
             self._timer.cancel()
+            self._audience.rest()

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,8 +19,11 @@ POLL_S = 0.1
 """How often the spinning thread looks for a signal [s]: python runs handlers between waits only."""
 
 WRONG_USE = 2
-FAREWELL_S = 0.5
-"""Time to send the replies of calls that were cancelled by the stop [s]."""
+FAREWELL_S = 2.0
+"""Longest time to send the replies of calls that were cancelled by the stop [s]. By the clock and
+not by rounds: a round may go to a timer or a message, and every waiting client must hear."""
+
+LINGER_S = 0.25
 
 
 def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
@@ -76,12 +80,22 @@ def _spin(executor: SingleThreadedExecutor, stop: threading.Event) -> None:
         pass
 
 
+def _say_farewell(node: Any, executor: SingleThreadedExecutor) -> None:
+    """Send the replies of calls that ended. The result of a goal goes out a round after it has
+    ended, so spinning goes on until nothing has been pending for `LINGER_S`."""
+    now = time.monotonic()
+    deadline, quiet = now + FAREWELL_S, now
+    while rclpy.ok() and now < min(deadline, quiet + LINGER_S):
+        executor.spin_once(timeout_sec=0.02)
+        now = time.monotonic()
+        if node.pending:
+            quiet = now
+
+
 def _close(node: Any, executor: SingleThreadedExecutor) -> bool:
     ended = bool(node.close(1.2)) if hasattr(node, "close") else True
-    rounds = int(FAREWELL_S / 0.05)
-    while rclpy.ok() and rounds > 0 and getattr(node, "pending", False):
-        executor.spin_once(timeout_sec=0.05)
-        rounds -= 1
+    if getattr(node, "pending", False):
+        _say_farewell(node, executor)
     executor.shutdown(timeout_sec=0.1)
     node.destroy_node()
     return ended

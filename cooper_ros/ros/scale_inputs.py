@@ -56,6 +56,12 @@ class ScaleInputs:
             self.scaling.calibration = states.get(self._name, states.get(""))
             self.scaling.forget()
 
+    def forget(self) -> None:
+        """Drop what was learned and received: its time is over."""
+        self.scaling.forget()
+        self._ranges.forget()
+        self._external.forget()
+
     def close(self) -> None:
         """Stop listening."""
         self._ranges.close()

@@ -39,6 +39,9 @@ class Scaling:
         self._warned = ""
         self._last: tuple[ScaleState, int, float] | None = None
         self._history: deque[ScaleState] = deque(maxlen=HISTORY)
+        self._epoch = 0
+        """Counts `forget`, which other threads call: a fit begun before one is not remembered."""
+        self._begun = 0
         self.calibration: ScaleState | None = None
 
     def apply(self, context: Any, snapshot: Snapshot, cancel: Any = None) -> None:
@@ -48,6 +51,7 @@ class Scaling:
         if intrinsics is None or not intrinsics.is_valid:
             return
         found = Evidence()
+        self._begun = self._epoch
         height_m, context.gravity = self._sources.ground(frame, found)
         if self._sources.settings.depth_source == "external":
             if self._put_external(context, intrinsics, snapshot, cancel, found):
@@ -105,8 +109,9 @@ class Scaling:
         range_m = (settings.min_m, settings.max_m)
         message = "; ".join(found.problems)
         if fit is not None and not fit.problem:
-            self._last = (fit.state, context.frame.stamp_ns, snapshot.received)
-            self._history.append(fit.state)
+            if self._begun == self._epoch:
+                self._last = (fit.state, context.frame.stamp_ns, snapshot.received)
+                self._history.append(fit.state)
             state = fit.state
             report = state.report(
                 ScaleSource.ANCHORED,
@@ -205,15 +210,18 @@ class Scaling:
     # -- calibration -----------------------------------------------------------------------------
 
     def forget(self) -> None:
-        """Drop what was learned from frames: another lens, another place."""
+        """Drop what was learned from frames: another lens, another place, another time."""
+        self._epoch += 1
         self._last = None
         self._history.clear()
 
-    def calibrate(self, context: Any, anchors: Anchors) -> tuple[ScaleState, int, float]:
+    def calibrate(
+        self, context: Any, anchors: Anchors, cancel: Any = None
+    ) -> tuple[ScaleState, int, float]:
         """(state, anchors used, relative residual) of anchors given by hand. Raises ScaleError."""
         depth = context.spec.depth
         space = LOG if depth.curve == "log" else LINEAR
-        nominal = context.nominal_depth()
+        nominal = context.nominal_depth(cancel)
         prior = ScaleState.of_model(space, depth.metric)
         fit = MetricScaler(space).fit(nominal, [anchors], context.frame.intrinsics, prior)
         if fit.problem:

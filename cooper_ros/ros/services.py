@@ -14,6 +14,7 @@ from std_srvs.srv import SetBool
 
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.types import ObjectReference, SpatialAnswer, Status
+from cooper_ros.ros.audience import Audience
 from cooper_ros.ros.calibrating import CalibrateService
 from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.distances import ItemDistance, measure_items
@@ -39,23 +40,24 @@ class Services:
         self._pending: set[PendingCall] = set()
         group = ReentrantCallbackGroup()  # a waiting handler must not hold up the next call
         qos = QuestionQoS()
-        node.create_service(
+        ask = node.create_service(
             AskSpatial, "~/ask", self._on_ask, qos_profile=qos, callback_group=group
         )
-        node.create_service(
+        query = node.create_service(
             QueryDistance,
             "~/query_distance",
             self._on_query,
             qos_profile=qos,
             callback_group=group,
         )
+        names = (ask.service_name, query.service_name)
+        self._audience = Audience(lambda: sum(map(node.count_clients, names)))
         self._calibrating = CalibrateService(node, intake)
         node.create_service(SetBool, "~/enable", self._on_enable, callback_group=group)
 
     def expire(self) -> None:
-        """End calls whose time is over; called by the node's timer."""
-        for call in list(self._pending):
-            call.expire()
+        """End calls whose time is over, or whose client has gone; called by the node's timer."""
+        self._intake.end_overdue(self._pending, self._audience)
         self._calibrating.expire()
 
     @property
@@ -130,7 +132,7 @@ class Services:
             pixels = [(point.x, point.y) for point in request.pixels]
             boxes = [(b.x_offset, b.y_offset, b.width, b.height) for b in request.boxes]
             items = measure_items(
-                request.names, pixels, perception.depth, perception.segmentation, boxes
+                request.names, pixels, perception.depth, perception.segmentation, boxes, cancel
             )
             return perception, items
 

@@ -71,3 +71,8 @@ class FrameSlots:
         """Have the newest frame of a camera looked at again."""
         if camera in self._newest:
             self._fresh.add(camera)
+
+    def drop(self, camera: str) -> None:
+        """Forget the newest frame of a camera."""
+        self._fresh.discard(camera)
+        self._newest.pop(camera, None)

@@ -61,9 +61,12 @@ class StreamPerceiver:
         self._publish = publish
         self._publish_followed = publish_followed
         self._streams: dict[str, _Stream] = {}
+        self._epochs: dict[str, int] = {}
 
     def forget(self, camera: str) -> None:
-        """The next frame of this camera is a keyframe, e.g. its calibration changed."""
+        """The next frame of this camera is a keyframe, e.g. its calibration changed. A frame that
+        is being perceived now is no keyframe for later ones."""
+        self._epochs[camera] = self._epochs.get(camera, 0) + 1
         self._streams.pop(camera, None)
 
     def perceive(
@@ -118,11 +121,14 @@ class StreamPerceiver:
         converted: tuple[Frame, str] | None = None,
         gray: Gray | None = None,
     ) -> Perception:
+        epoch = self._epochs.get(snapshot.camera)
         perception = self._perceiver(snapshot, cancel, early, converted)
         if self._rule().all_frames:
             self._streams.pop(snapshot.camera, None)
         else:
             perception = self._start(perception, gray)
+        if epoch != self._epochs.get(snapshot.camera):
+            self._streams.pop(snapshot.camera, None)
         self._publish(perception)
         return perception
 

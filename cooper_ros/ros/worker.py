@@ -154,14 +154,18 @@ class InferenceWorker(Generic[Perception]):
             waiting = self._queue.in_order()
         return {id(job): number + running for number, job in enumerate(waiting)}
 
-    def forget(self, camera: str = "") -> None:
-        """Perceive a camera's newest frame again, e.g. its calibration arrived after it."""
+    def forget(self, camera: str = "", *, frame: bool = False) -> None:
+        """Perceive a camera's newest frame again, e.g. its calibration arrived after it. `frame`:
+        forget that frame too, e.g. because its time is over."""
         with self._condition:
             self._forgotten += 1  # what is being perceived right now is out of date as well
             self._last.pop(camera, None)
             for key in [key for key in self._kept if key[0] == camera]:
                 del self._kept[key]
-            self._frames.renew(camera)
+            if frame:
+                self._frames.drop(camera)
+            else:
+                self._frames.renew(camera)
             self._condition.notify()
 
     def stop(self, timeout_s: float) -> bool:

@@ -25,7 +25,7 @@ class Running:
 
     def __init__(self, reasoner: Reasoner, goal: Any) -> None:
         self._bench = reasoner.bench
-        self._processes = reasoner.processes
+        self._reasoner = reasoner
         self.feedback: list[Any] = []
         self._accepted: Any = None
         self._result: Any = None
@@ -48,7 +48,8 @@ class Running:
 
     def wait(self, condition: Any) -> Any:
         """The first true value of `condition(feedback so far)`."""
-        return self._bench.wait(lambda: condition(list(self.feedback)), *self._processes)
+        processes = self._reasoner.processes
+        return self._bench.wait(lambda: condition(list(self.feedback)), *processes)
 
     def cancel(self) -> None:
         """Ask for its end."""
@@ -57,7 +58,7 @@ class Running:
 
     def result(self) -> tuple[int, Any]:
         """Terminal state and result."""
-        self._bench.wait(lambda: self.is_over, *self._processes)
+        self._bench.wait(lambda: self.is_over, *self._reasoner.processes)
         reply = self._result.result()
         return reply.status, reply.result
 

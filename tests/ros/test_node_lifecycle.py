@@ -16,6 +16,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from reasoning import Reasoner
 
 from cooper_ros.core.paths import find_model_folder
 from cooper_ros.msg import DepthInfo, LabelInfo, SpatialAnswer
@@ -212,24 +213,33 @@ def test_a_bad_parameter_at_start_is_explained(
     process.stop()
 
 
+WAITING = 30
+"""Questions in the queue: seconds of work, however quick or slow the machine is beside the test."""
+
+
 def test_ctrl_c_in_the_middle_of_work(ros: None, bench: Bench, tmp_path: Path) -> None:
     """Twice, as `ros2 launch` does it: every waiting client hears of it, the exit code is 0."""
     process = Process(
-        "cooper_ros.ros.node", "--ros-args", "-r", "__node:=busy", log=tmp_path / "busy.log"
-    )
+        "cooper_ros.ros.node", "--ros-args", "-r", "__node:=busy",
+        *(w for name in ("queue_size", "client_queue_size") for w in ("-p", f"{name}:={WAITING}")),
+        log=tmp_path / "busy.log",
+    )  # fmt: skip
     remote = Remote(bench, process, "busy")
     infos = bench.listen(DepthInfo, "busy/depth/info", StandardTopicQoS())
     bench.show(room_image(), room_info())
     bench.wait(lambda: infos, process)
     calls = [
         bench.start(remote.client, AskSpatial.Request(question="how far is the chair ?"), process)
-        for _ in range(6)
+        for _ in range(3)
     ]
-    # The first reply says that all the others have been read and wait.
-    bench.wait(lambda: any(call.done() for call in calls), process)
+    reasoner = Reasoner(bench, process, name="busy")
+    goals = [reasoner.start("how far is the chair ?") for _ in range(WAITING - len(calls))]
+    goals[-1].wait(bool)  # it tells its place: all have been read, and wait
     process.interrupt()
     process.interrupt()
     statuses = [bench.finish(call).answer.status for call in calls]
+    reasoner.processes = ()  # the process may end before the last result is read
+    statuses += [goal.result()[1].answer.status for goal in goals]
     assert SpatialAnswer.STATUS_CANCELED in statuses, statuses
     bench.show()
     assert process.stop() == 0, process.log

@@ -158,6 +158,27 @@ def test_the_age_of_an_image_is_in_simulated_time(
     assert answer.header.stamp.sec >= 1000
 
 
+def test_when_the_simulation_is_reset_nothing_is_known_of_the_time_before(
+    bench: Bench, eyes: Process, world: SimulatedWorld
+) -> None:
+    client = bench.node.create_client(AskSpatial, f"{FULL}/ask")
+
+    def about(stamp: Any) -> SpatialAnswer:
+        request = AskSpatial.Request(question="is there a chair ?", timeout=Duration(sec=60))
+        request.image_stamp = stamp
+        return bench.call(client, request, eyes).answer
+
+    before = ask(bench, eyes, "is there a chair ?", 60)
+    assert about(before.header.stamp).status in BY_THE_MODEL
+    world.now_ns -= 500 * 10**9
+    infos = bench.listen(DepthInfo, f"{FULL}/depth/info", StandardTopicQoS())
+    early = before.header.stamp.sec - 400
+    bench.wait(lambda: any(info.header.stamp.sec < early for info in infos), eyes)
+    assert about(before.header.stamp).status == SpatialAnswer.STATUS_STALE
+    assert ask(bench, eyes, "is there a chair ?", 60).status in BY_THE_MODEL
+    assert "time ran back by" in eyes.log
+
+
 def test_deadlines_pass_while_simulated_time_stands_still(
     bench: Bench, eyes: Process, world: SimulatedWorld
 ) -> None:

@@ -218,6 +218,33 @@ def test_a_registered_depth_image_is_a_range_input_too() -> None:
     assert not warned and np.median(context.found.depth / truth) == pytest.approx(1.0, abs=0.03)
 
 
+def test_a_fit_begun_before_time_ran_back_is_not_remembered() -> None:
+    truth, floor = view(0.5)
+    image = array_to_image((truth * 1000).astype(np.uint16), "16UC1", to_header(STAMP, "camera"))
+    ranges = Input(image)
+    scaling, _ = scaling_with(ScaleSettings(), None, ranges)
+
+    class Jumping(Context):
+        def put_depth(self, depth: DepthMap) -> None:
+            super().put_depth(depth)
+
+        def nominal_depth(self, cancel: Any = None) -> np.ndarray:
+            scaling.forget()  # meanwhile, in the executor's thread
+            return super().nominal_depth(cancel)
+
+    def remembered(context: Context) -> bool:
+        scaling.apply(context, snapshot())
+        ranges.reading = Reading(Image(header=to_header(1, "")), 0.0)  # nothing in time
+        later = Context(truth * 0.6, floor)
+        scaling.apply(later, snapshot())
+        ranges.reading = Reading(image, 0.0)
+        return later.found.scale_source is ScaleSource.CALIBRATED
+
+    assert remembered(Context(truth * 0.6, floor))
+    scaling.forget()
+    assert not remembered(Jumping(truth * 0.6, floor))
+
+
 def test_problems_are_logged_once_and_when_they_change() -> None:
     truth, floor = view(0.5)
     scaling, warned = scaling_with(ScaleSettings(), None, Input(cloud(np.ones((3, 3)), "lidar")))

@@ -125,6 +125,27 @@ def test_every_nth_frame_gets_maps_and_the_others_follow() -> None:
     assert len(numbers) == 1, "one object, one number, over all keyframes"
 
 
+def test_a_frame_from_before_time_ran_back_is_no_keyframe_for_what_comes_after() -> None:
+    bench = Bench(KeyframeRule(1000, 0.05))
+    key = bench.look(40)
+    assert bench.ask(40) is key
+    original = bench.model.__call__
+
+    class Jumping:
+        convert = staticmethod(bench.model.convert)
+
+        def __call__(self, *arguments: Any) -> Perception:
+            bench.stream.forget("")  # meanwhile, in the executor's thread
+            return original(*arguments)
+
+    bench.stream._perceiver = Jumping()
+    bench.look(220)
+    bench.stream._perceiver = bench.model
+    bench.look(220)
+    assert bench.model.perceived == [1, 3, 4], "the last frame has maps of its own"
+    assert bench.keys[-1].segmentation.segments[-1].track_id == 1, "numbers begin anew"
+
+
 def test_a_new_view_is_a_keyframe_at_once() -> None:
     bench = Bench(KeyframeRule(1000, 0.05))
     for _ in range(10):
@@ -232,6 +253,17 @@ def test_an_answer_goes_on_with_its_object() -> None:
     (gone,) = answers.at((), 99, "optical", source)
     assert gone.status is Status.NOT_VISIBLE and "mug" in gone.message and not gone.objects[1:]
     assert answers.at((), 100, "optical", source) == [], "it is told once"
+
+
+def test_answers_from_before_time_ran_back_are_not_followed() -> None:
+    bench, answers = Bench(KeyframeRule(5, 0.0)), FollowedAnswers()
+    key = bench.look(40)
+    assert key is not None and key.segmentation is not None
+    late = replace(answer_about(key), stamp_ns=100 * 10**9)
+    answers.note(late)
+    for stamp_ns in (late.stamp_ns - 10**9, late.stamp_ns + 1):
+        told = answers.at(key.segmentation.segments, stamp_ns, "optical", ScaleSource.MODEL_PRIOR)
+        assert told == [], "track numbers of another time mean other objects"
 
 
 def test_followed_answers_are_bounded_and_replaced() -> None:

@@ -317,3 +317,25 @@ def test_only_the_camera_that_changed_is_perceived_again(bench: Bench) -> None:
     bench.worker.submit(job)
     job.wait()
     assert bench.seen == ["front", "rear", "rear"]
+
+
+def test_when_time_runs_back_the_frame_and_what_was_kept_are_gone(bench: Bench) -> None:
+    bench.wanted = False
+    bench.worker.start()
+    for _ in range(2):
+        bench.may_go.release()
+    bench.worker.put_frame(Snapshot("before", stamp_ns=900))
+    first = Job()
+    bench.worker.submit(first)
+    assert first.wait() == "perception of before"
+    again = Job(stamp_ns=900)
+    bench.worker.submit(again)
+    assert again.wait() == "perception of before"
+    bench.worker.forget("", frame=True)
+    for job, kind in ((Job(stamp_ns=900), StaleImageError), (Job(), NoImageError)):
+        bench.worker.submit(job)
+        assert isinstance(job.wait(), kind)
+    bench.worker.put_frame(Snapshot("after", stamp_ns=100))
+    last = Job()
+    bench.worker.submit(last)
+    assert last.wait() == "perception of after"
