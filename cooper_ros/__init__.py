@@ -4,7 +4,7 @@ Importing this package imports nothing else: neither ROS nor torch nor the compi
 """
 import os
 
-# The compiled interfaces (cooper_ros.msg, cooper_ros.srv) may lie in another directory of the
+# The compiled interfaces (cooper_ros.msg, .srv, .action) may lie in another directory of the
 # same name: in site-packages, while the sources are used from a checkout.
 from pkgutil import extend_path
 
@@ -15,4 +15,4 @@ __path__ = extend_path(__path__, __name__)
 # imports this package first. Not a default: nothing leaves the robot (docs/security.md).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

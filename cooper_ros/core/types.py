@@ -20,6 +20,7 @@ from cooper_ros.core.camera import Frame, Intrinsics
 __all__ = [
     "NAN",
     "UNKNOWN_POINT",
+    "AnsweredBy",
     "DepthMap",
     "Frame",
     "Intrinsics",
@@ -34,11 +35,14 @@ __all__ = [
     "SpatialAnswer",
     "Status",
     "StepType",
+    "succeeded",
 ]
 
 NAN = math.nan
 Point3 = tuple[float, float, float]
 UNKNOWN_POINT: Point3 = (NAN, NAN, NAN)
+MODEL_SOURCE = "model"
+"""`source` of what the model itself found and named."""
 
 
 class ScaleSource(IntEnum):
@@ -80,6 +84,22 @@ class Status(IntEnum):
     TIMEOUT = 11
     BAD_QUESTION = 12
     BUSY = 13
+    DISAGREES = 14
+    REMEMBERED = 15
+
+
+def succeeded(status: Status, allow_memory: bool = False) -> bool:
+    """Whether a robot may act on an answer of this status; remembered ones only where allowed."""
+    return status is Status.OK or (allow_memory and status is Status.REMEMBERED)
+
+
+class AnsweredBy(IntEnum):
+    """Where the value of an answer comes from (ANSWERED_BY_ constants of SpatialAnswer.msg)."""
+
+    UNKNOWN = 0
+    MODEL = 1
+    MEASURED = 2
+    BOTH = 3
 
 
 class StepType(IntEnum):
@@ -99,6 +119,7 @@ class ScaleReport:
     Published depth = `scale` * (model depth) ** `exponent` + `shift_m`. `half_widths`: rows (depth
     [m], half width of ln(true / published) of the 90 % interval), by rising depth, empty where
     nothing is known. `age_s`: time between the anchors and the image. `message` is for people.
+    `completion_rmse_m`: residual of the anchors after completion, leave-one-out, NaN without.
     """
 
     source: ScaleSource = ScaleSource.UNKNOWN
@@ -113,6 +134,7 @@ class ScaleReport:
     half_widths: tuple[tuple[float, float], ...] = ()
     age_s: float = 0.0
     message: str = ""
+    completion_rmse_m: float = NAN
 
     def half_width(self, depth_m: float) -> float:
         """Half width of ln(true / published) at this depth [m]; NaN if unknown."""
@@ -177,7 +199,8 @@ class Segment:
     `instance` is its value in `Segmentation.instances` (0 for stuff such as floor); `box` is
     (x, y, width, height) [px]; `distance_m` is the range to the visible surface and `position`
     the component-wise median of its points [m], both NaN without metric depth. An object that is
-    followed over frames keeps its `track_id`; 0 = not followed.
+    followed over frames keeps its `track_id`; 0 = not followed. `source`: "model", or the topic
+    that named it.
     """
 
     class_id: int
@@ -190,6 +213,7 @@ class Segment:
     distance_stddev_m: float = NAN
     position: Point3 = UNKNOWN_POINT
     track_id: int = 0
+    source: str = MODEL_SOURCE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,7 +243,10 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True)
 class ObjectReference:
-    """An object that an answer or a measurement speaks of; fields as in `Segment`."""
+    """An object that an answer or a measurement speaks of; fields as in `Segment`.
+
+    `source` is "" where nobody found it: a name of the request.
+    """
 
     label: str
     class_id: int = -1
@@ -229,6 +256,7 @@ class ObjectReference:
     distance_m: float = NAN
     score: float = NAN
     track_id: int = 0
+    source: str = ""
 
     @classmethod
     def from_segment(cls, segment: Segment) -> ObjectReference:
@@ -242,6 +270,7 @@ class ObjectReference:
             segment.distance_m,
             segment.score,
             segment.track_id,
+            segment.source,
         )
 
 
@@ -266,7 +295,10 @@ class SpatialAnswer:
     `low` and `high` bound `value` at the interval level of the model card, NaN if uncalibrated;
     `measured_low` and `measured_high` bound `measured` (90 %), NaN if unknown. `gravity_known`:
     heights go along gravity, not along the image axes.
-    `camera` names the camera where there are several.
+    `camera` names the camera where there are several. `question_understood`: the question in
+    canonical words, "" if it was refused. `answered_by` says where `value` comes from;
+    `memory_age_s` how long the object was not seen (0: it is in this image); `checked` whether the
+    maps of the frame confirm that the things asked for are there.
     """
 
     question: str
@@ -292,6 +324,10 @@ class SpatialAnswer:
     measured_low: float = NAN
     measured_high: float = NAN
     gravity_known: bool = False
+    question_understood: str = ""
+    answered_by: AnsweredBy = AnsweredBy.UNKNOWN
+    memory_age_s: float = 0.0
+    checked: bool = False
 
     @property
     def choice_index(self) -> int:

@@ -31,7 +31,8 @@ _SINGULAR = {plural: name for name, plural in PLURALS.items()}
 class ItemDistance:
     """Distance [m] to one item of a request, or the status and reason why there is none.
 
-    `candidates` are the objects of an ambiguous name; `low_m`, `high_m` the 90 % interval.
+    `candidates` are the objects of an ambiguous name; `low_m`, `high_m` the 90 % interval;
+    `memory_age_s` how long it was not seen, 0: it is in this image.
     """
 
     status: Status
@@ -42,6 +43,7 @@ class ItemDistance:
     candidates: tuple[ObjectReference, ...] = ()
     low_m: float = NAN
     high_m: float = NAN
+    memory_age_s: float = 0.0
 
 
 def class_name(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point
 from sensor_msgs.msg import RegionOfInterest
@@ -76,6 +77,7 @@ def to_segment(segment: types.Segment) -> interfaces.Segment:
         distance_stddev=float(segment.distance_stddev_m),
         position=to_point(segment.position),
         track_id=int(segment.track_id),
+        source=segment.source,
     )
 
 
@@ -158,7 +160,19 @@ def to_depth_info(
         error_90=report.error_90,
         scale_age=to_duration(report.age_s),
         message=report.message,
+        completion_rmse=report.completion_rmse_m,
+        source_shares=_source_shares(depth),
     )
+
+
+def _source_shares(depth: types.DepthMap) -> list[float]:
+    """Share of the pixels whose metres come from each source, by its number; f32 [5]."""
+    shares = [0.0] * len(types.ScaleSource)
+    known = np.count_nonzero(np.isfinite(depth.depth)) if depth.metric else 0
+    total = max(depth.depth.size, 1)
+    shares[depth.scale_source] += known / total
+    shares[types.ScaleSource.UNKNOWN] += 1.0 - known / total
+    return shares
 
 
 def to_object(reference: types.ObjectReference) -> interfaces.ObjectReference:
@@ -172,6 +186,7 @@ def to_object(reference: types.ObjectReference) -> interfaces.ObjectReference:
         distance=float(reference.distance_m),
         score=float(reference.score),
         track_id=int(reference.track_id),
+        source=reference.source,
     )
 
 
@@ -223,6 +238,10 @@ def to_answer(
         measured_low=float(answer.measured_low),
         measured_high=float(answer.measured_high),
         gravity_known=bool(answer.gravity_known),
+        question_understood=answer.question_understood,
+        answered_by=int(answer.answered_by),
+        memory_age=to_duration(answer.memory_age_s),
+        checked=bool(answer.checked),
     )
 
 
@@ -243,6 +262,7 @@ def from_object(message: interfaces.ObjectReference) -> types.ObjectReference:
         float(message.distance),
         float(message.score),
         int(message.track_id),
+        message.source,
     )
 
 
@@ -282,4 +302,8 @@ def from_answer(message: interfaces.SpatialAnswer) -> types.SpatialAnswer:
         measured_low=float(message.measured_low),
         measured_high=float(message.measured_high),
         gravity_known=bool(message.gravity_known),
+        question_understood=message.question_understood,
+        answered_by=types.AnsweredBy(message.answered_by),
+        memory_age_s=duration_to_seconds(message.memory_age),
+        checked=bool(message.checked),
     )

@@ -16,7 +16,7 @@ from rclpy.clock import Clock, ClockType
 
 from cooper_ros.action import Reason
 from cooper_ros.core.errors import GenerationCancelled
-from cooper_ros.core.types import SpatialAnswer, Status
+from cooper_ros.core.types import SpatialAnswer, Status, succeeded
 from cooper_ros.ros.audience import Audience, nobody_listens
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.narration import Narrator
@@ -28,6 +28,9 @@ TICK_S = 0.02
 """How often deadlines and places in the queue are looked at while there are goals [s]."""
 
 DIRECT = "direct"
+
+ERROR_CODES = 20_000
+"""Start of this action's range of result codes; the status of the answer is added."""
 
 
 class ReasonServer:
@@ -154,11 +157,13 @@ class ReasonServer:
         if not answer.model_id:
             answer = self._node.stamped(answer)
         message = self._intake.finish(answer, goal)
+        success = succeeded(answer.status, goal.allow_memory)
         result = Reason.Result(
-            success=answer.status is Status.OK,
+            success=success,
             message=message.message,
             answer=message,
             reasoned=outcome.reasoned,
+            error_code=0 if success else ERROR_CODES + int(answer.status),
         )
         if outcome.direct is not None:
             result.direct_answer = self._intake.to_message(outcome.direct, goal)

@@ -13,13 +13,13 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import SetBool
 
 from cooper_ros.core.errors import QuestionError
-from cooper_ros.core.types import ObjectReference, SpatialAnswer, Status
+from cooper_ros.core.types import ObjectReference, SpatialAnswer, Status, succeeded
 from cooper_ros.ros.audience import Audience
 from cooper_ros.ros.calibrating import CalibrateService
 from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.distances import ItemDistance, measure_items
 from cooper_ros.ros.intake import Intake
-from cooper_ros.ros.messages import to_header, to_object, to_point
+from cooper_ros.ros.messages import to_duration, to_header, to_object, to_point
 from cooper_ros.ros.perception import Perception, explain
 from cooper_ros.ros.qos import QuestionQoS
 from cooper_ros.ros.reframe import items_in
@@ -101,7 +101,7 @@ class Services:
         except Exception as error:  # a handler that raises would leave the client waiting
             answer = refuse(error)
         response.answer = self._intake.finish(answer, request)
-        response.success = answer.status is Status.OK
+        response.success = succeeded(answer.status, request.allow_memory)
         response.message = response.answer.message
         self._node.note_answer(time.monotonic() - asked, answer.status)
         return response
@@ -182,6 +182,7 @@ def _fill(
     response.high = [item.high_m for item in items]
     response.positions = [to_point(item.position) for item in items]
     response.objects = [to_object(item.reference) for item in items]
+    response.memory_ages = [to_duration(item.memory_age_s) for item in items]
     response.candidates = [to_object(c) for item in items for c in item.candidates]
     failed = [item for item in items if item.status is not Status.OK]
     response.success = not failed

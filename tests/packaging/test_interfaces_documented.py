@@ -14,7 +14,8 @@ FILES = sorted(p for folder in ("msg", "srv", "action") for p in (ROOT / folder)
 NUMBER = re.compile(r"^(u?int(8|16|32|64)|float(32|64)|byte|char)(\[.*\])?$")
 QUANTITY = re.compile(r"^(builtin_interfaces/(Time|Duration)|sensor_msgs/RegionOfInterest"
                       r"|geometry_msgs/\w+|std_msgs/ColorRGBA)(\[.*\])?$")
-UNITS = {"1", "m", "px", "s", "unit"}  # "unit": named by the field `unit` of the same message
+# "unit": named by the field `unit` of the same message
+UNITS = {"1", "m", "m^2", "px", "s", "unit"}
 LINE = re.compile(
     r"^(?P<type>\S+)\s+(?P<name>\w+)\s*(?P<value>=\s*[^#\s]+)?\s*(#\s*(?P<text>.*))?$"
 )
@@ -84,7 +85,8 @@ def test_the_interfaces_of_the_package_are_there() -> None:
     assert {p.name for p in FILES} >= {
         "DepthInfo.msg", "LabelInfo.msg", "Segment.msg", "SegmentArray.msg", "ObjectReference.msg",
         "ReasoningStep.msg", "SpatialAnswer.msg", "AskSpatial.srv", "QueryDistance.srv",
-        "GetModelInfo.srv", "CalibrateScale.srv", "Reason.action",
+        "GetModelInfo.srv", "CalibrateScale.srv", "Reason.action", "MemoryObject.msg",
+        "MemoryArray.msg", "Forget.srv", "BuildEngine.action",
     }
 
 

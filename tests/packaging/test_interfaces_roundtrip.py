@@ -14,7 +14,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 import cooper_ros.action
 import cooper_ros.msg
 import cooper_ros.srv
-from cooper_ros.core.types import Kind, ScaleSource, Status, StepType
+from cooper_ros.core.types import AnsweredBy, Kind, ScaleSource, Status, StepType
 from cooper_ros.msg import DepthInfo, ReasoningStep, SpatialAnswer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +84,7 @@ def test_the_modes_of_questions_are_the_same_in_service_and_action() -> None:
         (StepType, ReasoningStep, "TYPE_"),
         (Kind, SpatialAnswer, "KIND_"),
         (Status, SpatialAnswer, "STATUS_"),
+        (AnsweredBy, SpatialAnswer, "ANSWERED_BY_"),
     ],
 )
 def test_enums_are_the_same_in_core_and_in_messages(
