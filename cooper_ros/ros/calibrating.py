@@ -20,6 +20,7 @@ from cooper_ros.ros.camera_names import choose_camera
 from cooper_ros.ros.distances import class_name
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.perception import Perception
+from cooper_ros.ros.qos import QuestionQoS
 from cooper_ros.ros.refusals import NotActiveError, message_of, status_of
 from cooper_ros.ros.scaling import Scaling
 from cooper_ros.runtime.cancel import CancelToken
@@ -42,6 +43,7 @@ class CalibrateService:
             CalibrateScale,
             "~/calibrate_scale",
             self._on_calibrate,
+            qos_profile=QuestionQoS(),
             callback_group=ReentrantCallbackGroup(),
         )
         self._audience = Audience(lambda: node.count_clients(service.service_name))

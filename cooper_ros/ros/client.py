@@ -43,6 +43,7 @@ from cooper_ros.ros.messages import (
     to_point,
     to_time,
 )
+from cooper_ros.ros.qos import QuestionQoS
 from cooper_ros.ros.reason_client import ReasonGoal, make_action_client
 from cooper_ros.srv import AskSpatial, QueryDistance
 
@@ -97,9 +98,9 @@ class CooperClient:
         self._executor.add_node(self._node)
         self._lock = threading.Lock()
         self._client = client or f"{name}-{uuid.uuid4().hex[:8]}"
-        self._ask = self._node.create_client(AskSpatial, f"{self._target}/ask")
-        self._query = self._node.create_client(QueryDistance, f"{self._target}/query_distance")
-        self._state = self._node.create_client(GetState, f"{self._target}/get_state")
+        self._ask = self._make_client(AskSpatial, "ask")
+        self._query = self._make_client(QueryDistance, "query_distance")
+        self._state = self._make_client(GetState, "get_state")
         self._reason = make_action_client(self._node, f"{self._target}/reason")
 
     def __enter__(self) -> CooperClient:
@@ -229,6 +230,8 @@ class CooperClient:
         reply = self._call(self._query, request, timeout_s)
         if reply is None:
             return MeasuredDistance(Status.TIMEOUT, self._silence(self._query, timeout_s))
+        if not reply.distances:  # an error inside the node
+            return MeasuredDistance(Status(reply.status), reply.message)
         position = reply.positions[0]
         return MeasuredDistance(
             Status(reply.status),
@@ -239,6 +242,13 @@ class CooperClient:
             tuple(from_object(candidate) for candidate in reply.candidates),
             ScaleSource(reply.scale_source),
             reply.header.frame_id,
+        )
+
+    def _make_client(self, service: Any, name: str) -> Any:
+        # DDS sends the replies of all clients to each of them, which keep their own: of more than
+        # the ten of the ROS default that come at once, the rest would be lost.
+        return self._node.create_client(
+            service, f"{self._target}/{name}", qos_profile=QuestionQoS()
         )
 
     def _call(self, client: Any, request: Any, timeout_s: float) -> Any:

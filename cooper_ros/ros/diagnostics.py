@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cooper_ros.ros.guard import sendable
 from cooper_ros.ros.memory import memory_problem, resident_mib
 from cooper_ros.ros.perception import Perception
 from cooper_ros.ros.rates import Rate, Taken
@@ -106,9 +107,9 @@ class Monitor:
                 DiagnosticStatus(
                     level=bytes([level]),
                     name=f"{name}: {part}",
-                    message=message,
+                    message=sendable(message),
                     hardware_id=self._node.pipeline.backend_name if self._node.pipeline else "",
-                    values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+                    values=[KeyValue(key=key, value=sendable(str(v))) for key, v in values.items()],
                 )
                 for part, (level, message, values) in reports.items()
             ]
@@ -130,6 +131,9 @@ class Monitor:
         }
         for item in dataclasses.fields(self.counters):
             values[item.name.replace("_", " ")] = getattr(self.counters, item.name)
+        if failures := getattr(node.executor, "failures", 0):
+            values["errors in callbacks"] = failures
+            values["newest error in a callback"] = node.executor.newest
         errors = [self.problem] if self.problem else []
         warnings = [node.why_not_active()] if not self.problem and node.worker is None else []
         if over := memory_problem(node.parameter("max_memory_mib")):

@@ -8,6 +8,7 @@ from typing import Any
 
 from cooper_ros.core.types import NAN
 from cooper_ros.ros.camera_names import ONLY
+from cooper_ros.ros.qos import QuestionQoS
 from cooper_ros.srv import GetModelInfo
 
 NOMINAL_SIZE = (640, 480)
@@ -19,7 +20,9 @@ class ModelInfoService:
 
     def __init__(self, node: Any) -> None:
         self._node = node
-        node.create_service(GetModelInfo, "~/model_info", self._answer)
+        node.create_service(
+            GetModelInfo, "~/model_info", self._answer, qos_profile=QuestionQoS()
+        )
 
     def _answer(
         self, request: GetModelInfo.Request, response: GetModelInfo.Response

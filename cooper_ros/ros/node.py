@@ -26,6 +26,7 @@ from cooper_ros.ros.clock_jumps import ClockJumps
 from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.frames import Frames
+from cooper_ros.ros.guard import told
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.memory import check_memory, give_back
 from cooper_ros.ros.model_info import ModelInfoService
@@ -185,6 +186,7 @@ class CooperNode(LifecycleNode):
         if self.parameter("self_test"):
             self._monitor.self_test = check_pipeline(self.pipeline)
 
+    @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and start the inference thread."""
         assert self.outputs is not None
@@ -205,6 +207,7 @@ class CooperNode(LifecycleNode):
         self.get_logger().info(f"active: reading {topics}")
         return result
 
+    @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the inference thread and let go of the camera."""
         self._stop_worker()
@@ -212,11 +215,13 @@ class CooperNode(LifecycleNode):
         self._monitor.forget()
         return super().on_deactivate(state)
 
+    @told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model."""
         self._release()
         return SUCCESS
 
+    @told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End for good."""
         self.close(STOP_S)
@@ -227,6 +232,11 @@ class CooperNode(LifecycleNode):
         self._monitor.problem = self._monitor.problem or "a lifecycle transition failed"
         self.close(STOP_S)
         return SUCCESS
+
+    def transition_failed(self, error: Exception, place: str) -> None:
+        """Say why a transition did not work; it ends in `unconfigured`."""
+        self._monitor.problem = f"a lifecycle transition failed: {message_of(error)}"
+        self.get_logger().error(f"{self._monitor.problem} ({place})")
 
     def close(self, timeout_s: float) -> bool:
         """Stop everything; False if the inference thread did not end in time."""

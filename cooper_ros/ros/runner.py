@@ -12,8 +12,10 @@ from typing import Any
 
 import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
+
+from cooper_ros.ros.guard import GuardedExecutor
 
 POLL_S = 0.1
 """How often the spinning thread looks for a signal [s]: python runs handlers between waits only."""
@@ -48,7 +50,7 @@ def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # bad --ros-args, domain or middleware: rclpy's kinds are private
         print(f"cannot start: {error}", file=sys.stderr)
         return WRONG_USE
-    executor = SingleThreadedExecutor()
+    executor = GuardedExecutor()
     ended = True
     node = None
     try:
@@ -72,7 +74,7 @@ def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _spin(executor: SingleThreadedExecutor, stop: threading.Event) -> None:
+def _spin(executor: GuardedExecutor, stop: threading.Event) -> None:
     try:
         while rclpy.ok() and not stop.is_set():
             executor.spin_once(timeout_sec=POLL_S)
@@ -80,7 +82,7 @@ def _spin(executor: SingleThreadedExecutor, stop: threading.Event) -> None:
         pass
 
 
-def _say_farewell(node: Any, executor: SingleThreadedExecutor) -> None:
+def _say_farewell(node: Any, executor: GuardedExecutor) -> None:
     """Send the replies of calls that ended. The result of a goal goes out a round after it has
     ended, so spinning goes on until nothing has been pending for `LINGER_S`."""
     now = time.monotonic()
@@ -92,7 +94,7 @@ def _say_farewell(node: Any, executor: SingleThreadedExecutor) -> None:
             quiet = now
 
 
-def _close(node: Any, executor: SingleThreadedExecutor) -> bool:
+def _close(node: Any, executor: GuardedExecutor) -> bool:
     ended = bool(node.close(1.2)) if hasattr(node, "close") else True
     if getattr(node, "pending", False):
         _say_farewell(node, executor)

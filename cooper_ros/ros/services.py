@@ -53,7 +53,9 @@ class Services:
         names = (ask.service_name, query.service_name)
         self._audience = Audience(lambda: sum(map(node.count_clients, names)))
         self._calibrating = CalibrateService(node, intake)
-        node.create_service(SetBool, "~/enable", self._on_enable, callback_group=group)
+        node.create_service(
+            SetBool, "~/enable", self._on_enable, qos_profile=qos, callback_group=group
+        )
 
     def expire(self) -> None:
         """End calls whose time is over, or whose client has gone; called by the node's timer."""

@@ -158,6 +158,34 @@ def test_transitions_take_and_give_back(sleeping: Remote) -> None:
         assert not late
 
 
+def test_transitions_that_do_not_exist_are_refused(sleeping: Remote) -> None:
+    """Each of them ended the process: rclpy raises in the service's handler."""
+    reports = sleeping.bench.listen(DiagnosticArray, "/diagnostics", StandardTopicQoS())
+    for number in (99, Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_CLEANUP):
+        assert not sleeping.transition(number)
+    assert sleeping.state == "unconfigured"
+    said = sleeping.bench.wait(
+        lambda: [v.value for m in reports for v in m.status[0].values
+                 if v.key == "errors in callbacks" and v.value == "3"],
+        sleeping.process,
+    )  # fmt: skip
+    assert said and sleeping.process.log.count("error in a callback, the node goes on") == 1
+
+
+def test_a_manifest_that_no_message_can_hold(sleeping: Remote, model_copy: Path) -> None:
+    """A lone surrogate in a name: whether the model is refused or not, the node goes on."""
+    path = model_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["name"] = "nano\udcff"
+    path.write_text(json.dumps(manifest))
+    sleeping.use_model(model_copy)
+    reports = sleeping.bench.listen(DiagnosticArray, "/diagnostics", StandardTopicQoS())
+    if sleeping.transition(Transition.TRANSITION_CONFIGURE):
+        assert sleeping.transition(Transition.TRANSITION_CLEANUP)
+    sleeping.bench.wait(lambda: len(reports) > 1, sleeping.process)
+    assert not sleeping.ask().success
+
+
 def test_a_model_that_needs_more_memory_than_allowed_is_not_used(sleeping: Remote) -> None:
     sleeping.use_model(find_model_folder())
     for limit, configured in ((10, False), (0, True)):

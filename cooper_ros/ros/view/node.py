@@ -18,15 +18,16 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from cooper_ros.action import Reason
 from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.guard import GuardedExecutor
 from cooper_ros.ros.messages import to_duration, to_point
-from cooper_ros.ros.qos import StandardTopicQoS
+from cooper_ros.ros.qos import QuestionQoS, StandardTopicQoS
+from cooper_ros.ros.reason_client import make_action_client
 from cooper_ros.ros.view.watching import Watch
 from cooper_ros.srv import QueryDistance
 
@@ -84,13 +85,15 @@ class ViewNode(Node):
         self.target = self._full_name(self.value("node"))
         self.problems: dict[str, tuple[int, str]] = {}
         self.values: dict[str, str] = {}
-        self._reason = ActionClient(self, Reason, f"{self.target}/reason")
-        self._query = self.create_client(QueryDistance, f"{self.target}/query_distance")
+        self._reason = make_action_client(self, f"{self.target}/reason")
+        self._query = self.create_client(
+            QueryDistance, f"{self.target}/query_distance", qos_profile=QuestionQoS()
+        )
         self.create_subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, StandardTopicQoS()
         )
         self._heard = time.monotonic()
-        self._executor = SingleThreadedExecutor()
+        self._executor = GuardedExecutor()
         self._executor.add_node(self)
         self._thread = threading.Thread(target=self._spin, name="view_ros", daemon=True)
         self._thread.start()
@@ -128,10 +131,12 @@ class ViewNode(Node):
     # -- any thread ------------------------------------------------------------------------------
 
     def in_ros(self, work: Callable[[], Any]) -> Future[Any]:
-        """Do something in the executor's thread."""
+        """Do something in the executor's thread; not at all if the future is cancelled before."""
         done: Future[Any] = Future()
 
         def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return  # the page has gone meanwhile
             try:
                 done.set_result(work())
             except Exception as error:

@@ -94,14 +94,22 @@ class Session:
             return
         await self._unwatch()
         camera, self._source, self._sent = self.camera, source, {}
-        self._watch = await asyncio.wrap_future(
-            self._node.in_ros(lambda: self._node.watch(camera, self._notice))
-        )
+        made = self._node.in_ros(lambda: self._node.watch(camera, self._notice))
+        try:
+            self._watch = await asyncio.wrap_future(made)
+        except asyncio.CancelledError:  # the page was closed meanwhile: what is made, is closed
+            made.add_done_callback(self._discard)
+            raise
+
+    def _discard(self, made: Any) -> None:
+        if not made.cancelled() and made.exception() is None:
+            self._node.in_ros(made.result().close)
 
     async def _unwatch(self) -> None:
         watch, self._watch = self._watch, None
         if watch is not None:
-            await asyncio.wrap_future(self._node.in_ros(watch.close))
+            # Shielded: topics must be let go of even when the page is closed just now.
+            await asyncio.shield(asyncio.wrap_future(self._node.in_ros(watch.close)))
 
     def _notice(self) -> None:
         self._loop.call_soon_threadsafe(self._changed.set)
@@ -207,7 +215,7 @@ class Session:
         done: asyncio.Future[Any] = self._loop.create_future()
         try:
             future.add_done_callback(
-                lambda f: self._loop.call_soon_threadsafe(_settle, done, f.result())
+                lambda f: self._loop.call_soon_threadsafe(_settle, done, _result(f))
             )
             found = await asyncio.wait_for(done, ANSWER_S + MARGIN_S)
             reply = convert(found) if found is not None else REFUSED
@@ -217,6 +225,13 @@ class Session:
         finally:
             self._open_questions -= 1
         await self._send_text({"type": kind, "id": number, **reply})
+
+
+def _result(future: Any) -> Any:
+    """What a finished future holds; None where it was cancelled or failed."""
+    if future.cancelled() or future.exception() is not None:
+        return None
+    return future.result()
 
 
 def _settle(future: asyncio.Future[Any], value: Any) -> None:
