@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+LAST = pytest.StashKey[float]()
 
 
 def _isolate_ros() -> None:
@@ -53,6 +56,40 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["ROS_LOG_DIR"] = str(tmp_path_factory.mktemp("ros_log"))
 
 
+def _processor_seconds() -> float:
+    """User and system time of this process and of all its children that have ended."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Each phase of a test carries the processor time since the phase before it."""
+    report = yield
+    now = _processor_seconds()
+    report.processor_s = now - item.session.stash.get(LAST, now)
+    item.session.stash[LAST] = now
+    return report
+
+
+def _dearest(reporter: pytest.TerminalReporter, count: int = 25) -> list[str]:
+    """The files that took the most processor time, with their dearest test."""
+    spent: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for reports in reporter.stats.values():
+        for report in reports:
+            if hasattr(report, "processor_s"):
+                file, _, test = report.nodeid.partition("::")
+                spent[file][test] += report.processor_s
+    files = sorted(spent.items(), key=lambda entry: -sum(entry[1].values()))[:count]
+    lines = []
+    for file, tests in files:
+        dearest = max(tests, key=lambda test: tests[test])
+        total = sum(tests.values())
+        lines.append(f"{total:7.1f} s  {file}, of that {tests[dearest]:.1f} {dearest}")
+    return lines
+
+
 def _skips(reporter: pytest.TerminalReporter) -> list[str]:
     lines = set()
     for report in reporter.stats.get("skipped", []):
@@ -76,6 +113,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{deselected} left out by selection; `make test-long` runs the long ones too"
         )
+    if os.environ.get("COOPER_TEST_TIMES"):
+        terminalreporter.section("processor time by file")
+        for line in _dearest(terminalreporter):
+            terminalreporter.write_line(line)
     report = os.environ.get("COOPER_SKIP_REPORT")
     if report:
         Path(report).write_text("\n".join([f"skipped: {len(skips)}", *skips]) + "\n")

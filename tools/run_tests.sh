@@ -4,6 +4,7 @@
 #   tools/run_tests.sh VENV JOBS [pytest arguments]
 #
 # COOPER_SKIP_REPORT names a file that then holds one line per skipped test and why.
+# COOPER_TEST_BUDGET_S: processor seconds that the run may take, all its processes together.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="$1"
@@ -19,4 +20,5 @@ unset AMENT_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH
 parallel=()
 [[ "$jobs" -gt 1 ]] && parallel=(-n "$jobs" --dist loadfile)
 # a test that hangs fails, rather than the whole run
-exec "$venv/bin/python" -m pytest -q --timeout 600 "${parallel[@]}" "$@"
+exec "$venv/bin/python" tools/within_budget.py "${COOPER_TEST_BUDGET_S:-inf}" \
+  "$venv/bin/python" -m pytest -q --timeout 600 "${parallel[@]}" "$@"

@@ -1,7 +1,7 @@
 """Which questions the demo asks about a view, and what the true answers are.
 
-Only the truth of the simulated camera is used here: questions are about objects that are really
-visible, one of their kind and large enough to be worth asking about.
+Only the truth of the simulated camera is used here, never what the node says: questions are about
+objects that are really visible, one of their kind and large enough to be worth asking about.
 """
 
 from __future__ import annotations
@@ -13,7 +13,23 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from cooper_ros.core.query import BETWEEN, COUNT, DISTANCE, FREE, LEFT, NEARER, PRESENCE
+from cooper_ros.core.query import (
+    BEHIND,
+    BETWEEN,
+    COUNT,
+    DISTANCE,
+    FARTHER,
+    FREE,
+    FRONT,
+    HEIGHT,
+    LEFT,
+    NEARER,
+    PRESENCE,
+    REACHABLE,
+    RIGHT,
+    WIDTH,
+)
+from cooper_ros.core.types import NAN
 from cooper_ros.reasoning.phrasings import render_question
 
 MIN_FRACTION = 0.004
@@ -25,29 +41,42 @@ CLEAR_RATIO = 1.15
 CLEAR_SHIFT = 0.08
 """How far apart in the image, in image widths, for `left of` to have a plain answer."""
 
+REACH_M, FAR_REACH_M = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0), 1.25
+"""Radii of `is it within`, and how far off the radius, as a factor, an object must be."""
+
+ABSENT = "not there"
+"""The truth about the distance of something that is not in view."""
+
+NOT_IN_VIEW = ("sofa", "bed", "person", "robot", "plant", "tv", "laptop", "bin")
+"""What is asked for although it is not there; the first of which that is so."""
+
 
 @dataclass(frozen=True)
 class Visible:
-    """A truly visible object: share of the pixels, distance [m], position [m], median u [px]."""
+    """A truly visible object: share of the pixels, distance [m], position [m], median u [px],
+    width and height [m]."""
 
     label: str
     fraction: float
     distance_m: float
     position: tuple[float, float, float]
     u: float
+    width_m: float = NAN
+    height_m: float = NAN
 
     @classmethod
     def from_truth(cls, item: dict[str, Any]) -> Visible:
         """One entry of the camera's `~/truth/objects`."""
         x, y, z = (float(value) for value in item["position"])
         return cls(
-            item["label"], float(item["fraction"]), float(item["distance"]), (x, y, z), item["u"]
-        )
+            item["label"], float(item["fraction"]), float(item["distance"]), (x, y, z), item["u"],
+            float(item["width"]), float(item["height"]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DemoQuestion:
-    """A question and its true answer: a number [unit], or the word expected in the text."""
+    """A question and its true answer: a number [unit], the word expected, or `ABSENT`."""
 
     family: str
     text: str
@@ -55,35 +84,22 @@ class DemoQuestion:
     unit: str = ""
 
 
-def _ask(family: str, objects: Sequence[str], truth: float | str, unit: str = "") -> DemoQuestion:
-    return DemoQuestion(family, render_question(family, objects), truth, unit)
+def _ask(
+    family: str, objects: Sequence[str], truth: float | str, unit: str = "", radius_m: float = NAN
+) -> DemoQuestion:
+    return DemoQuestion(family, render_question(family, objects, radius_m), truth, unit)
 
 
 def choose_questions(
-    visible: Sequence[Visible], free_space_m: float, image_width: int, limit: int = 6
+    visible: Sequence[Visible], free_space_m: float, image_width: int, limit: int = 0
 ) -> list[DemoQuestion]:
-    """Up to `limit` questions of different kinds, the plainest first; never fewer than four.
+    """One question of every kind that the view allows, the plainest, then more of them.
 
-    Any view has free space, a count and the presence of something, so there are always enough.
+    At most `limit`; 0: one of every kind. Never fewer than four: every view has a free space, a
+    count, something that is there, and something that is not.
     """
-    counts = Counter(item.label for item in visible)
-    single = sorted(
-        (item for item in visible if counts[item.label] == 1 and item.fraction >= MIN_FRACTION),
-        key=lambda item: -item.fraction,
-    )
-    kinds = [
-        [_ask(DISTANCE, [item.label], item.distance_m, "m") for item in single],
-        [_between(one, other) for one, other in combinations(single, 2)],
-        [_left(one, other) for one, other in combinations(single, 2)
-         if abs(one.u - other.u) > CLEAR_SHIFT * image_width],
-        [_nearer(one, other) for one, other in combinations(single, 2)
-         if not 1 / CLEAR_RATIO < one.distance_m / other.distance_m < CLEAR_RATIO],
-        _counts(visible, counts),
-        [_ask(FREE, [], free_space_m, "m")] if math.isfinite(free_space_m) else [],
-        [_ask(PRESENCE, [label], "yes") for label in counts],
-        [_ask(PRESENCE, [label], "no") for label in ("sofa", "bed", "person", "robot")
-         if label not in counts],
-    ]  # fmt: skip
+    kinds = [kind for kind in _kinds(visible, free_space_m, image_width) if kind]
+    limit = limit or max(len(kinds), 4)
     chosen: list[DemoQuestion] = []
     while len(chosen) < limit and any(kinds):
         for kind in kinds:
@@ -92,23 +108,92 @@ def choose_questions(
     return chosen
 
 
+def _kinds(
+    visible: Sequence[Visible], free_space_m: float, image_width: int
+) -> list[list[DemoQuestion]]:
+    """Questions by kind, the plainest of each first: about what is large, and clearly apart."""
+    counts = Counter(item.label for item in visible)
+    single = sorted(
+        (item for item in visible if counts[item.label] == 1 and item.fraction >= MIN_FRACTION),
+        key=lambda item: -item.fraction,
+    )
+    pairs = list(combinations(single, 2))
+    aside = [pair for pair in pairs if _shift(*pair) > CLEAR_SHIFT * image_width]
+    apart = [pair for pair in pairs if _ratio(*pair) > CLEAR_RATIO]
+    absent = [label for label in NOT_IN_VIEW if label not in counts]
+    return [
+        [_ask(DISTANCE, [item.label], item.distance_m, "m") for item in single],
+        [_between(*pair) for pair in pairs],
+        [_side(LEFT, *pair) for pair in aside],
+        [_nearer(NEARER, *pair) for pair in apart],
+        [_count(label, counts[label]) for label in _countable(visible, counts)],
+        [_ask(FREE, [], free_space_m, "m")] if math.isfinite(free_space_m) else [],
+        [_ask(WIDTH, [item.label], item.width_m, "m")
+         for item in single if math.isfinite(item.width_m)],
+        [_ask(HEIGHT, [item.label], item.height_m, "m")
+         for item in single if math.isfinite(item.height_m)],
+        [_reachable(item) for item in _turned(single)],
+        [_side(RIGHT, *pair) for pair in _turned(aside)],
+        [_nearer(FARTHER, *pair) for pair in _turned(apart)],
+        [_order(FRONT, *pair) for pair in _turned(apart, 2)],
+        [_order(BEHIND, *pair) for pair in _turned(apart, 3)],
+        [_ask(PRESENCE, [label], "yes") for label in counts],
+        [_ask(PRESENCE, [label], "no") for label in absent],
+        [_ask(DISTANCE, [label], ABSENT) for label in _turned(absent)],
+    ]  # fmt: skip
+
+
+def _turned(items: Sequence[Any], by: int = 1) -> list[Any]:
+    """The same from another on: not every question is about the largest object."""
+    start = by % len(items) if items else 0
+    return [*items[start:], *items[:start]]
+
+
+def _shift(one: Visible, other: Visible) -> float:
+    return abs(one.u - other.u)
+
+
+def _ratio(one: Visible, other: Visible) -> float:
+    return max(one.distance_m / other.distance_m, other.distance_m / one.distance_m)
+
+
 def _between(one: Visible, other: Visible) -> DemoQuestion:
     truth = math.dist(one.position, other.position)
     return _ask(BETWEEN, [one.label, other.label], truth, "m")
 
 
-def _left(one: Visible, other: Visible) -> DemoQuestion:
-    return _ask(LEFT, [one.label, other.label], "yes" if one.u < other.u else "no")
+def _side(family: str, one: Visible, other: Visible) -> DemoQuestion:
+    true = one.u < other.u if family == LEFT else one.u > other.u
+    return _ask(family, [one.label, other.label], "yes" if true else "no")
 
 
-def _nearer(one: Visible, other: Visible) -> DemoQuestion:
-    nearer = one if one.distance_m < other.distance_m else other
-    return _ask(NEARER, [one.label, other.label], nearer.label)
+def _order(family: str, one: Visible, other: Visible) -> DemoQuestion:
+    nearer = one.distance_m < other.distance_m
+    true = nearer if family == FRONT else not nearer
+    return _ask(family, [one.label, other.label], "yes" if true else "no")
 
 
-def _counts(visible: Sequence[Visible], counts: Counter[str]) -> list[DemoQuestion]:
-    """Counting only where every instance is large enough to be seen as one."""
+def _nearer(family: str, one: Visible, other: Visible) -> DemoQuestion:
+    near, far = sorted((one, other), key=lambda item: item.distance_m)
+    return _ask(family, [one.label, other.label], (near if family == NEARER else far).label)
+
+
+def _reachable(item: Visible) -> DemoQuestion:
+    """Whether something is within a radius that is clearly off its distance, above or below."""
+    beyond = [r for r in REACH_M if r > item.distance_m * FAR_REACH_M][:1]
+    before = [r for r in REACH_M if r < item.distance_m / FAR_REACH_M][-1:]
+    # far things are asked for in vain, near ones not: by their distance alone
+    radius = (before + beyond if item.distance_m > 2.0 else beyond + before)[0]
+    truth = "yes" if item.distance_m <= radius else "no"
+    return _ask(REACHABLE, [item.label], truth, radius_m=radius)
+
+
+def _count(label: str, number: int) -> DemoQuestion:
+    return _ask(COUNT, [label], float(number))
+
+
+def _countable(visible: Sequence[Visible], counts: Counter[str]) -> list[str]:
+    """Names of which every instance is large enough to be seen as one, the most numerous first."""
     small = {item.label for item in visible if item.fraction < MIN_FRACTION}
     plain = [label for label in counts if label not in small]
-    ordered = sorted(plain, key=lambda label: -counts[label])
-    return [_ask(COUNT, [label], float(counts[label])) for label in ordered]
+    return sorted(plain, key=lambda label: -counts[label])

@@ -62,7 +62,7 @@ class SimCameraNode(Node):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("sim_camera", **arguments)
-        self.declare_parameter("seed", 0, _integer("Which world and path of the camera.", 0))
+        self.declare_parameter("seed", 0, _integer("Which world and path of the camera.", -(2**63)))
         self.declare_parameter("rate", 10.0, _number("Images per second [Hz].", 0.1, 60.0))
         self.declare_parameter("width", 640, _integer("Columns of the image [px].", 32, 4096))
         self.declare_parameter("height", 480, _integer("Rows of the image [px].", 32, 4096))
@@ -129,7 +129,7 @@ class SimCameraNode(Node):
         self._image.publish(array_to_image(frame.rgb, "rgb8", header))
 
 
-def _integer(description: str, low: int, high: int = 2**31 - 1) -> ParameterDescriptor:
+def _integer(description: str, low: int, high: int = 2**63 - 1) -> ParameterDescriptor:
     bounds = IntegerRange(from_value=low, to_value=high, step=1)
     # Read-only: the world is built once.
     return ParameterDescriptor(

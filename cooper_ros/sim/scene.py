@@ -23,10 +23,13 @@ MAX_TRIES_PER_VIEW = 4
 
 
 def scene_rng(seed: int, split: str, purpose: str) -> np.random.Generator:
-    """A generator for one purpose in one scene; splits and purposes never share numbers."""
+    """A generator for one purpose in one scene; splits and purposes never share numbers.
+
+    Any whole number is a seed; those below zero count down from 2^64.
+    """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
-    return np.random.default_rng([seed, *f"{split}/{purpose}".encode()])
+    return np.random.default_rng([seed % 2**64, *f"{split}/{purpose}".encode()])
 
 
 @dataclass

@@ -19,8 +19,11 @@ from cooper_ros.sim.scene import Scene, scene_rng
 STEP_S = 0.1
 """Simulated time between two frames."""
 
-CANDIDATES = 40
-"""Views that are tried for the start."""
+CANDIDATES, MAX_ROOMS = 40, 20
+"""Views that are tried for the start, and rooms, where one has no view worth showing."""
+
+WELL_VISIBLE_FRACTION, CUT_SHARE = 0.02, 0.5
+"""From this share of the image on a thing counts in full; what the border cuts counts half."""
 
 NEAR_VIEW_M, NEAR_PERCENT = 0.75, 15
 """Views of which more than this share is nearer are taken only for want of others."""
@@ -88,15 +91,12 @@ class SimCamera:
         split: str = "test",
     ) -> None:
         self.width, self.height = width, height
-        self.scene = Scene(seed, split, size=(width, height), shadow_size=512)
         self.intrinsics = camera.intrinsics(hfov_deg, width, height)
         # the object table needs no more pixels than this, and ten frames a second want it
         self._stride = max(1, width // _TRUTH_WIDTH)
         self._small = _strided(self.intrinsics, self._stride)
         self._renderer = Renderer(width, height)
-        self._renderer.load(self.scene.world)
-        self._rng = scene_rng(seed, split, "stream")
-        self._start, self._focus_m = self._best_view(hfov_deg)
+        self._start, self._focus_m = self._furnish(seed, split, hfov_deg)
         self._phase = self._rng.uniform(0, 2 * np.pi, 3)
         self._sway = np.array(_SWAY_M) * self._free_share()
         noise = self._rng.normal(0, 2.0, (height + 64, width + 64, 3))
@@ -137,8 +137,20 @@ class SimCamera:
 
     # --- the path -----------------------------------------------------------------------------
 
-    def _best_view(self, hfov_deg: float) -> tuple[Pose, float]:
-        """Of some random views, the one with most different things to ask about."""
+    def _furnish(self, seed: int, split: str, hfov_deg: float) -> tuple[Pose, float]:
+        """Load the seed's room and find its best view; a room without one is left for another."""
+        for room in range(MAX_ROOMS):
+            size = (self.width, self.height)
+            self.scene = Scene(seed + room * 2**32, split, size=size, shadow_size=512)
+            self._rng = scene_rng(self.scene.seed, split, "stream")
+            self._renderer.load(self.scene.world)
+            found = self._best_view(hfov_deg)
+            if found is not None:
+                return found
+        raise CooperError(f"seed {seed}: no view worth showing in {MAX_ROOMS} rooms")
+
+    def _best_view(self, hfov_deg: float) -> tuple[Pose, float] | None:
+        """Of some random views, the one with the most to ask about, and how far that is [m]."""
         best: tuple[float, Pose, float] | None = None
         for _ in range(CANDIDATES):
             pose = camera.sample_pose(self.scene.room, self._rng)
@@ -149,17 +161,28 @@ class SimCamera:
             view = self._renderer.geometry()
             if not camera.worth_keeping(view):
                 continue
-            found = self._table(view, pose)
-            clear = found[found[:, 3] > CLEAR_FRACTION_NEAR]
-            kinds, counts = np.unique(clear[:, 1], return_counts=True)
-            score = float((counts == 1).sum() + 0.3 * len(kinds))
-            if np.percentile(view.depth[::4, ::4], NEAR_PERCENT) < NEAR_VIEW_M:
-                score -= 3.0
+            score = self._interest(view, pose)
             if best is None or score > best[0]:
                 best = (score, pose, float(np.median(view.depth)))
-        if best is None:
-            raise CooperError(f"scene {self.scene.seed} has no view worth showing: another seed")
-        return best[1], best[2]
+        return best[1:] if best else None
+
+    def _interest(self, view: Geometry, pose: Pose) -> float:
+        """How much there is to ask about: things well visible, whole, and alone of their name."""
+        found = self._table(view, pose)
+        clear = found[found[:, truth.COLUMNS.index("fraction")] > CLEAR_FRACTION_NEAR]
+        names = clear[:, truth.COLUMNS.index("class_id")]
+        kinds, counts = np.unique(names, return_counts=True)
+        edges = view.instances[0], view.instances[-1], view.instances[:, 0], view.instances[:, -1]
+        cut = np.unique(np.concatenate(edges))
+        score = 0.5 * float((counts > 1).any())
+        for row in clear:
+            _, class_id, instance, fraction = row[:4]
+            if counts[kinds == class_id] == 1:
+                share = min(fraction / WELL_VISIBLE_FRACTION, 1.0)
+                score += share * (CUT_SHARE if int(instance) in cut else 1.0)
+        if np.percentile(view.depth[::4, ::4], NEAR_PERCENT) < NEAR_VIEW_M:
+            score -= 3.0
+        return score
 
     def _pose_at(self, seconds: float) -> Pose:
         angle = 2 * np.pi * seconds / np.array(_PERIODS_S) + self._phase

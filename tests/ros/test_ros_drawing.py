@@ -21,10 +21,12 @@ from cooper_ros.core.types import (  # noqa: E402
     Intrinsics,
     ObjectReference,
     ScaleSource,
+    Segment,
     Segmentation,
     SpatialAnswer,
     Status,
 )
+from cooper_ros.ros import lettering, overlay  # noqa: E402
 from cooper_ros.ros.markers import answer_markers, object_markers  # noqa: E402
 from cooper_ros.ros.messages import to_header  # noqa: E402
 from cooper_ros.ros.points import POINT, UNLABELLED, point_fields, to_point_cloud  # noqa: E402
@@ -139,28 +141,94 @@ def test_an_answer_is_drawn_in_its_own_frame_and_replaces_the_last() -> None:
     assert [m.action for m in nothing] == [Marker.DELETEALL]
 
 
-def test_names_of_objects_do_not_cover_each_other(monkeypatch):
-    """Twelve objects in one place: as many names as fit, none over another, all boxes."""
-    from cooper_ros.core.types import Segment
-    from cooper_ros.ros import overlay
+def drawn(monkeypatch: pytest.MonkeyPatch, draw) -> list[tuple[str, tuple[int, int, int, int]]]:
+    """What text a drawing wrote, and in which box."""
+    texts: list[tuple[str, tuple[int, int, int, int]]] = []
+    real = lettering.write
 
-    places: list[tuple[int, int, int, int]] = []
-    real = overlay.put_text
+    def write(picture, text, *args, **kwargs):
+        texts.append((text, real(picture, text, *args, **kwargs)))
+        return texts[-1][1]
 
-    def put_text(picture, text, x, y, scale=0.5):
-        (width, height), _ = overlay.cv2.getTextSize(text, overlay.FONT, scale, 1)
-        places.append((x, y - height, width, height))
-        real(picture, text, x, y, scale)
+    monkeypatch.setattr(lettering, "write", write)
+    draw()
+    return texts
 
-    monkeypatch.setattr(overlay, "put_text", put_text)
-    segments = [
-        Segment(1, k, "lamp", 0.9, (100 + k, 80 + k, 60, 50), 3000 - k, 1.5) for k in range(1, 13)
+
+def lamps(count: int) -> list[Segment]:
+    return [
+        Segment(1, k, "lamp", 0.9 - k / 100, (100 + k, 80 + k, 60, 50), 3000 - k, 1.5)
+        for k in range(1, count + 1)
     ]
-    picture = overlay.draw_boxes(
-        np.zeros((240, 320, 3), np.uint8), segments, np.full((4, 3), 200, np.uint8)
+
+
+def test_names_of_objects_do_not_cover_each_other(monkeypatch):
+    """Twelve objects in one place: as many names as fit, none over another, inside the picture."""
+    picture = np.zeros((240, 320, 3), np.uint8)
+    texts = drawn(
+        monkeypatch,
+        lambda: overlay.draw_boxes(picture, lamps(12), np.full((4, 3), 200, np.uint8)),
     )
-    assert 2 <= len(places) < 12
+    places = [place for _, place in texts]
+    assert 6 <= len(places) <= 10
     for i, a in enumerate(places):
         assert 0 <= a[0] and a[0] + a[2] <= 320 and 0 <= a[1] and a[1] + a[3] <= 240
         assert not any(overlay._overlap(a, b) for b in places[:i])
-    assert (picture == 200).any()
+
+
+def test_the_ten_best_objects_are_shown_and_no_stuff() -> None:
+    segments = [*lamps(12), Segment(0, 0, "wall", 0.99, (0, 0, 320, 240), 9000)]
+    segments += [Segment(2, 13, "floor", 0.95, (0, 0, 320, 240), 9000),
+                 Segment(3, 14, "mug", 0.96, (0, 0, 5, 5), 25),
+                 Segment(3, 15, "can", float("nan"), (0, 0, 90, 90), 5000)]  # fmt: skip
+    shown = overlay.best_objects(segments, (240, 320, 3), ("floor", "wall"))
+    assert [s.instance for s in shown] == list(range(1, 11)), "the best score comes first"
+    few = overlay.best_objects([*segments[:2], segments[-1]], (240, 320, 3))
+    assert [s.instance for s in few] == [1, 2, 15], "an unknown score comes last"
+    kept = overlay.best_objects(segments, (240, 320, 3), ("floor",), {"lamp": 0.855})
+    assert [s.instance for s in kept] == [1, 2, 3, 4, 15]
+
+
+def test_walls_and_floor_keep_their_pixels() -> None:
+    labels = np.zeros((120, 160), np.uint8)
+    labels[40:100, 60:120] = 1
+    segmentation = build_segmentation(labels, np.ones((120, 160), np.float32), NAMES)
+    rgb = np.full((120, 160, 3), 90, np.uint8)
+    colors = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+    picture = overlay.draw_overlay(rgb, segmentation, colors, ("floor",))
+    changed = (picture != 90).any(axis=2)
+    assert not changed[:, :56].any() and not changed[104:].any(), "the floor as the camera sees it"
+    inside = picture[50:90, 70:110]
+    assert (inside[..., 1] > 120).mean() > 0.6 and (inside[..., 0] < 90).mean() > 0.6
+    hidden = overlay.draw_overlay(rgb, segmentation, colors, ("floor",), {"mug": 1.1})
+    assert np.array_equal(hidden, rgb), "below its score nothing is drawn"
+
+
+def test_a_label_is_filled_and_its_text_can_be_read() -> None:
+    for ground in ((250, 240, 90), (60, 10, 120), (200, 30, 40), (120, 120, 120)):
+        picture = np.full((60, 200, 3), 128, np.uint8)
+        ink = lettering.readable_on(ground)
+        x, y, width, height = lettering.write(picture, "mug 1.25 m", 10, 10, 16, ink, ground, 3)
+        label = picture[y : y + height, x : x + width].reshape(-1, 3)
+        assert (label == ground).all(axis=1).mean() > 0.5, "filled"
+        assert (label == ink).all(axis=1).sum() > 20, "written"
+        luminance = [np.dot(c, (0.299, 0.587, 0.114)) for c in (ink, ground)]
+        assert abs(luminance[0] - luminance[1]) > 100
+    for text in ("", "a\nb", "\udc80 Stühle", "x" * 300):
+        lettering.write(picture, text, -20, 55, 16, ground=(1, 2, 3), padding=2)
+    assert lettering.extent("a\nb", 16)[1] == lettering.extent("a", 16)[1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [(0.4, 3.0, [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]), (0.93, 8.2, [2.0, 4.0, 6.0, 8.0]),
+     (0.5, 1.01, [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]), (1.0, 1.0, [1.0]), (0.0, 1e4, [])],
+)  # fmt: skip
+def test_the_legend_of_depth_has_round_metres(low, high, wanted, monkeypatch) -> None:
+    assert overlay.ticks(low, high) == pytest.approx(wanted)
+    strip: list[np.ndarray] = []
+    texts = drawn(monkeypatch, lambda: strip.append(overlay.depth_legend(640, low, high, 17)))
+    assert [text for text, _ in texts] == [f"{value:g} m" for value in wanted]
+    assert strip[0].shape[1] == 640
+    bar = strip[0][10]
+    assert bar[40].sum() > 3 * bar[-40].sum(), "near is bright, as in the picture"

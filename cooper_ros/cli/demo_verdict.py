@@ -1,0 +1,81 @@
+"""How far the demo's answers are from the truth: of every answer, and of all in one line."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from cooper_ros.cli.demo_questions import ABSENT, DemoQuestion
+from cooper_ros.core.types import SpatialAnswer, Status
+
+CLOSE = 0.20
+"""A length that is off by at most this share of the true one counts as right."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an answer is worth.
+
+    `error`: of a length, |value - truth| / truth, else None; `right`: within `CLOSE`, or the same
+    word or number; None if the question was not answered.
+    """
+
+    right: bool | None
+    error: float | None = None
+
+
+def judge(question: DemoQuestion, answer: SpatialAnswer) -> Verdict:
+    """Compare an answer with the truth. Only one with STATUS_OK counts as given, except that for
+    something that is not there "not visible" is the right one."""
+    truth = question.truth
+    if truth == ABSENT:
+        if answer.status is Status.NOT_VISIBLE:
+            return Verdict(True)
+        return Verdict(False if answer.status is Status.OK else None)
+    if answer.status is not Status.OK:
+        return Verdict(None)
+    if isinstance(truth, str):
+        return Verdict(answer.text.strip().lower() == truth)
+    if not math.isfinite(answer.value):
+        return Verdict(None)
+    if question.unit != "m":
+        return Verdict(answer.value == truth)
+    error = abs(answer.value - truth) / max(truth, 0.05)
+    return Verdict(error <= CLOSE, error)
+
+
+def summarise(verdicts: Sequence[Verdict], statuses: Sequence[str]) -> dict[str, Any]:
+    """Figures of all answers; `statuses`: name of the status of each."""
+    errors = [verdict.error for verdict in verdicts if verdict.error is not None]
+    others = [v.right for v in verdicts if v.error is None and v.right is not None]
+    unanswered = Counter(
+        status for verdict, status in zip(verdicts, statuses, strict=True) if verdict.right is None
+    )
+    return {
+        "lengths": len(errors),
+        "lengths_within_20pct": sum(error <= CLOSE for error in errors),
+        "lengths_median_error": round(median(errors), 4) if errors else None,
+        "lengths_worst_error": round(max(errors), 4) if errors else None,
+        "others": len(others),
+        "others_right": sum(others),
+        "not_answered": dict(unanswered),
+    }
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The figures as one line."""
+    parts = []
+    if summary["lengths"]:
+        parts.append(
+            f"{summary['lengths']} lengths off by {100 * summary['lengths_median_error']:.0f} % "
+            f"(median; the worst by {100 * summary['lengths_worst_error']:.0f} %)"
+        )
+    if summary["others"]:
+        parts.append(f"{summary['others_right']} of {summary['others']} others right")
+    for status, number in summary["not_answered"].items():
+        parts.append(f"{number} not answered ({status.lower().replace('_', ' ')})")
+    return "against the truth: " + (", ".join(parts) or "nothing was answered")
