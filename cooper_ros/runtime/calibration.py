@@ -25,6 +25,10 @@ MEASURED = "measured"
 """Name of the rows of distances measured on the maps, beside the question families."""
 
 
+MAX_ROWS = 1000
+"""Rows of one family."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """`families`: family -> rows (decoded value [m], low, high), values ascending; `depth`: the
@@ -80,7 +84,10 @@ class Calibration:
             families = {str(name): _rows(rows) for name, rows in section["families"].items()}
             confidence = section.get("depth_confidence")
             depth = None if confidence is None else DepthConfidence.from_dict(confidence)
-            return cls(float(section["level"]), families, depth)
+            level = float(section["level"])
+            if not 0.0 < level < 1.0:
+                raise ValueError(f"level {level} is not between 0 and 1")
+            return cls(level, families, depth)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelFolderError(
                 f"manifest: calibration is malformed ({error!r}): run `cooper eval calibrate MODEL`"
@@ -89,6 +96,8 @@ class Calibration:
 
 def _rows(rows: Any) -> Rows:
     found: list[tuple[float, float, float]] = []
+    if len(rows) > MAX_ROWS:
+        raise ValueError(f"{len(rows)} rows, more than {MAX_ROWS}")
     for value, low, high in rows:
         row = (float(value), float(low), float(high))
         if not 0.0 < row[1] <= row[2] < math.inf or not 0.0 < row[0] < math.inf:

@@ -8,7 +8,7 @@ leave no trace.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +25,21 @@ from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.tokenizer import Tokenizer
 
 
+def _nothing() -> None:
+    """Files that were read once cannot change."""
+
+
 @dataclass(frozen=True)
 class Engine:
-    """What every context of a model shares: the graphs, the numbers, the words."""
+    """What every context of a model shares: the graphs, the numbers, the words.
+
+    `check()` raises ModelFolderError when the files that the backend uses have changed.
+    """
 
     backend: Backend
     spec: ModelSpec
     tokenizer: Tokenizer
+    check: Callable[[], None] = _nothing
 
 
 class Context:

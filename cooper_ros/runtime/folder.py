@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.errors import ModelFolderError, shown
+from cooper_ros.runtime.files import EXPORT_AGAIN, FileEntry, ModelFiles, file_sha256
+from cooper_ros.runtime.onnx_file import check_external_data
+from cooper_ros.runtime.schema import check_encodable, check_sections
 from cooper_ros.runtime.signature import GraphSignature
+
+__all__ = ["EmbeddingTable", "FileEntry", "ModelFolder", "file_sha256"]
 
 if TYPE_CHECKING:
     from cooper_ros.runtime.spec import ModelSpec
@@ -31,22 +35,12 @@ TOKENIZER = "tokenizer.json"
 GRAPH_NAMES = ("vision_encoder", "autoencoder_encoder", "autoencoder_decoder", "und", "gen")
 GRAPH_KINDS = ("cpu", "gpu")
 CHECKS = ("auto", "full", "size")
-# Up to this size all hashes are verified when a folder is opened (about 1 s per GiB).
-FULL_CHECK_BYTES = 512 * 2**20
+MAX_MANIFEST_BYTES = 16 * 2**20
 _STORED_DTYPES: dict[str, Any] = {
     "float32": np.float32,
     "float16": np.float16,
     "bfloat16": np.uint16,  # numpy has no bfloat16: the upper half of a float32
 }
-_EXPORT_AGAIN = "export the model again with `cooper export`, or copy the folder completely"
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file of the folder: length in bytes and SHA-256 as 64 hex digits."""
-
-    size: int
-    sha256: str
 
 
 class ModelFolder:
@@ -58,22 +52,26 @@ class ModelFolder:
         name: the model's name.
         graphs: signature by graph name, float32 (CPU) form.
         files: entry by file name.
+        digest: SHA-256 of the manifest that was read, and with it of all that it lists.
     """
 
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: Mapping[str, Any], digest: str = "") -> None:
         self.path = path
         self.manifest = manifest
+        self.digest = digest
         self.name = str(_section(manifest, "name", str))
         self.files = _files(manifest)
         graphs = _section(manifest, "graphs", dict)
         missing = [name for name in GRAPH_NAMES if name not in graphs]
         if missing:
-            raise ModelFolderError(f"{path / MANIFEST} lacks graph '{missing[0]}'; {_EXPORT_AGAIN}")
+            raise ModelFolderError(f"{path / MANIFEST} lacks graph '{missing[0]}'; {EXPORT_AGAIN}")
         self.graphs = {name: GraphSignature.from_dict(name, graphs[name]) for name in GRAPH_NAMES}
+        self._contents = ModelFiles(path, self.files)
+        self._weights: set[str] = set()
 
     @classmethod
     def open(cls, path: str | Path, check: str = "auto") -> ModelFolder:
-        """Read and check a folder.
+        """Read and check a folder; up to 512 MiB all of it is read, once.
 
         Args:
             path: the folder (or its manifest).
@@ -89,10 +87,9 @@ class ModelFolder:
         folder = Path(path)
         if folder.name == MANIFEST:
             folder = folder.parent
-        model = cls(folder, _read_manifest(folder))
-        total = sum(entry.size for entry in model.files.values())
-        full = check == "full" or (check == "auto" and total <= FULL_CHECK_BYTES)
-        model.check_files(hashes=full)
+        model = cls(folder, *_read_manifest(folder))
+        model._check_manifest()
+        model._open_files(hashes=check == "full" or (check == "auto" and model.in_memory))
         return model
 
     @property
@@ -116,7 +113,7 @@ class ModelFolder:
         """Load the tokenizer."""
         from cooper_ros.runtime.tokenizer import Tokenizer
 
-        return Tokenizer.load(self.file(TOKENIZER))
+        return Tokenizer.read(self.content(TOKENIZER), str(self.file(TOKENIZER)))
 
     def file(self, name: str) -> Path:
         """Path of a file that the manifest lists.
@@ -135,35 +132,61 @@ class ModelFolder:
             raise ModelFolderError(f"model '{self.name}' has no {kind} form of graph '{graph}'")
         return self.file(str(entry[kind]))
 
-    def check_files(self, hashes: bool) -> None:
-        """Compare the files with the manifest.
+    def content(self, name: str) -> memoryview:
+        """The bytes of a file that the manifest lists, as they were when the folder was opened.
 
         Raises:
-            ModelFolderError: on the first file that is missing, outside the folder or different.
+            ModelFolderError: the manifest does not list it, or it changed since.
         """
-        root = self.path.resolve()
-        for name, entry in self.files.items():
-            path = self.path / name
-            if not path.is_file():
-                raise ModelFolderError(f"{path} is missing: {_EXPORT_AGAIN}")
-            if root not in path.resolve().parents:
-                raise ModelFolderError(f"{path} is a link out of the model folder")
-            size = path.stat().st_size
-            if size != entry.size:
-                state = "truncated" if size < entry.size else "too long"
-                raise ModelFolderError(
-                    f"{path} is {state}: {size} bytes, expected {entry.size}; {_EXPORT_AGAIN}"
-                )
-            if hashes:
-                digest = file_sha256(path)
-                if digest != entry.sha256:
-                    raise ModelFolderError(
-                        f"{path} was altered: SHA-256 {digest[:16]}..., "
-                        f"expected {entry.sha256[:16]}...; {_EXPORT_AGAIN}"
-                    )
+        self.file(name)
+        return self._contents.content(name)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the folder was read once, so that nothing on disk matters any more."""
+        return self._contents.in_memory
+
+    def check_unchanged(self, paths: bool = False) -> None:
+        """Check that the files in use are those that were opened; costs a few system calls.
+
+        Args:
+            paths: also that their names still lead to them, for engines that open files by name.
+
+        Raises:
+            ModelFolderError: a file changed. The model must not be used any more.
+        """
+        self._contents.check()
+        if paths:
+            self._contents.check_paths()
+
+    def put_away(self) -> None:
+        """Free the weights that were read, once the inference engine has its own copy."""
+        for name in self._weights:
+            self._contents.put_away(name)
+
+    def watch_paths(self) -> None:
+        """Have `check_unchanged` look at the files by name, for an engine that maps them itself."""
+        self._contents.watch_paths = True
+
+    def _check_manifest(self) -> None:
+        """All of it is read now: a bad number must not be found by a robot on its way."""
+        from cooper_ros.runtime.calibration import Calibration
+
+        check_sections(self.manifest)
+        Calibration.from_manifest(self.manifest)
+        self.spec  # noqa: B018 - reading it checks it
+
+    def _open_files(self, hashes: bool) -> None:
+        self._contents.open(hashes)
+        sizes = {name: entry.size for name, entry in self.files.items()}
+        for name in self.files:
+            if name.endswith(".onnx"):
+                path = str(self.path / name)
+                content = self._contents.content(name)
+                self._weights |= check_external_data(path, content, sizes)
 
     def embedding(self) -> EmbeddingTable:
-        """The token embedding table, mapped from its shard."""
+        """The token embedding table."""
         entry = _section(self.manifest, "embedding", dict)
         try:
             return EmbeddingTable(
@@ -171,6 +194,8 @@ class ModelFolder:
                 int(entry["offset"]),
                 (int(entry["shape"][0]), int(entry["shape"][1])),
                 str(entry["dtype"]),
+                self.content(str(entry["file"])),
+                copy=self.in_memory,
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelFolderError(
@@ -179,17 +204,31 @@ class ModelFolder:
 
 
 class EmbeddingTable:
-    """Rows of the embedding table, gathered on the host from a memory-mapped shard."""
+    """Rows of the embedding table, gathered on the host from the bytes of its shard.
 
-    def __init__(self, file: Path, offset: int, shape: tuple[int, int], dtype: str) -> None:
+    `content`: the shard; `copy` takes the table out of it, so that the rest can be freed.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        offset: int,
+        shape: tuple[int, int],
+        dtype: str,
+        content: memoryview | None = None,
+        copy: bool = False,
+    ) -> None:
         if dtype not in _STORED_DTYPES:
-            raise ModelFolderError(f"embedding table of {file} has unknown type '{dtype}'")
+            raise ModelFolderError(f"embedding table of {file} has unknown type {shown(dtype)}")
         stored = np.dtype(_STORED_DTYPES[dtype])
         end = offset + shape[0] * shape[1] * stored.itemsize
-        if offset < 0 or min(shape) < 1 or end > file.stat().st_size:
+        size = file.stat().st_size if content is None else len(content)
+        if offset < 0 or min(shape) < 1 or end > size:
             raise ModelFolderError(f"embedding table lies outside of {file} (bytes {offset}-{end})")
         self._bfloat16 = dtype == "bfloat16"
-        self._rows = np.memmap(file, stored, "r", offset, shape)
+        data: Any = np.memmap(file, np.uint8, "r") if content is None else content
+        rows = np.frombuffer(data, stored, shape[0] * shape[1], offset).reshape(shape)
+        self._rows = rows.copy() if copy else rows
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -213,26 +252,22 @@ class EmbeddingTable:
         return np.asarray(rows, dtype=np.float32)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as hex digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """(manifest, SHA-256 of its bytes)."""
     path = folder / MANIFEST
     if not folder.is_dir():
         raise ModelFolderError(f"model folder {folder} does not exist")
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing: {folder} is not a model folder")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_MANIFEST_BYTES + 1)
+        if len(content) > MAX_MANIFEST_BYTES:
+            raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
+        manifest = json.loads(content.decode("utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ModelFolderError(
-            f"{path} is not valid JSON ({error!s:.200}), probably truncated; {_EXPORT_AGAIN}"
+            f"{path} is not valid JSON ({error!s:.200}), probably truncated; {EXPORT_AGAIN}"
         ) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ModelFolderError(
@@ -244,13 +279,18 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} has format version {shown(version)}, this program reads {FORMAT_VERSION}: "
             "update cooper_ros, or export the model again with this version"
         )
-    return manifest
+    check_encodable(manifest)
+    return manifest, hashlib.sha256(content).hexdigest()
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _section(manifest: Mapping[str, Any], key: str, kind: type) -> Any:
     value = manifest.get(key)
     if not isinstance(value, kind):
-        raise ModelFolderError(f"the manifest has no valid section '{key}'; {_EXPORT_AGAIN}")
+        raise ModelFolderError(f"the manifest has no valid section '{key}'; {EXPORT_AGAIN}")
     return value
 
 

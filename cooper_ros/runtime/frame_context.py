@@ -56,6 +56,7 @@ class FrameContext:
         seed: int = 0,
         calibration: Calibration | None = None,
     ) -> None:
+        engine.check()
         self.engine = engine
         self.frame = frame
         self.model_id = model_id
@@ -265,6 +266,7 @@ class FrameContext:
 
         Raises QuestionError for a question that cannot be understood.
         """
+        self.engine.check()
         return ask(self, question, mode, cancel, decoding)
 
     def answer(

@@ -14,7 +14,7 @@ from cooper_ros.core.errors import BackendError
 from cooper_ros.core.paths import find_model_folder
 from cooper_ros.runtime.backend import Backend
 from cooper_ros.runtime.context import Engine
-from cooper_ros.runtime.folder import MANIFEST, ModelFolder, file_sha256
+from cooper_ros.runtime.folder import ModelFolder
 from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.tokenizer import Tokenizer
 
@@ -29,7 +29,8 @@ ONNX = {"auto": "cpu", "onnx": "cpu", "cpu": "cpu", "cuda": "cuda"}
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """An engine and where it came from. `model_id`: name and hash of the folder's manifest."""
+    """An engine and where it came from. `model_id`: name and hash of the manifest that was read,
+    and with it of every file that it lists."""
 
     engine: Engine
     folder: ModelFolder
@@ -51,8 +52,8 @@ def open_engine(
     folder = ModelFolder.open(path)
     tokenizer = folder.tokenizer()
     spec = known_tokens_only(folder.spec, tokenizer)
-    engine = Engine(_backend(folder, backend, threads), spec, tokenizer)
-    model_id = f"{folder.name}@{file_sha256(path / MANIFEST)[:12]}"
+    engine = Engine(_backend(folder, backend, threads), spec, tokenizer, folder.check_unchanged)
+    model_id = f"{folder.name}@{folder.digest[:12]}"
     return LoadedModel(engine, folder, model_id)
 
 
@@ -72,7 +73,10 @@ def _backend(folder: ModelFolder, name: str, threads: int | None) -> Backend:
 
         return OnnxBackend(folder, threads=threads or 0, provider=ONNX[name])
     factory = _find(name)
-    return factory(folder.path)
+    made: Backend = factory(folder.path)
+    folder.check_unchanged(paths=True)  # it read the files itself, by their names
+    folder.put_away()
+    return made
 
 
 def _find(name: str) -> Callable[..., Any]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.errors import BackendError
+from cooper_ros.core.errors import BackendError, CooperError
 from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
+from cooper_ros.runtime.onnx_file import check_external_data
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -20,6 +21,10 @@ Int = NDArray[np.int64]
 
 # The CPU form computes in float32, so it is the one for both: on CUDA the library casts nothing.
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+FROM_MEMORY = "add_external_initializers_from_files_in_memory"
+"""How ONNX Runtime (from 1.23 on) takes weights that were read already; older ones open files."""
 
 
 class OnnxBackend:
@@ -55,6 +60,8 @@ class OnnxBackend:
         self.name = f"onnxruntime {self._ort.__version__} {provider}"
         self._providers = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
         self._embedding = folder.embedding()
+        if not hasattr(self._ort.SessionOptions(), FROM_MEMORY):
+            folder.watch_paths()
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -167,6 +174,8 @@ class OnnxBackend:
                 raise BackendError(f"the backend of model '{self.folder.name}' was closed")
             if graph not in self._sessions:
                 self._sessions[graph] = self._create(graph)
+                if len(self._sessions) == len(GRAPH_NAMES):
+                    self.folder.put_away()
             return self._sessions[graph]
 
     def _create(self, graph: str) -> onnxruntime.InferenceSession:
@@ -177,10 +186,27 @@ class OnnxBackend:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         path = self.folder.graph_file(graph)
+        in_memory = self.folder.in_memory and hasattr(options, FROM_MEMORY)
         try:
-            return self._ort.InferenceSession(str(path), options, providers=self._providers)
+            source = self._from_memory(path.name, options) if in_memory else str(path)
+            session = self._ort.InferenceSession(source, options, providers=self._providers)
+        except CooperError:
+            raise
         except Exception as error:  # the library's own kinds are not public
             raise BackendError(f"{path} cannot be loaded: {error}") from error
+        if not in_memory:
+            self.folder.check_unchanged(paths=True)  # it was opened by its name
+        return session
+
+    def _from_memory(self, name: str, options: Any) -> bytes:
+        """The graph; its weights become part of the options. ONNX Runtime copies what it needs."""
+        content = self.folder.content(name)
+        sizes = {key: entry.size for key, entry in self.folder.files.items()}
+        shards = sorted(check_external_data(name, content, sizes))
+        if shards:
+            contents = [self.folder.content(shard) for shard in shards]
+            getattr(options, FROM_MEMORY)(shards, contents, [len(data) for data in contents])
+        return bytes(content)
 
 
 def _library() -> Any:

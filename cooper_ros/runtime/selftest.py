@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -83,8 +84,10 @@ def run_selftest(
 def _read(folder: ModelFolder) -> dict[str, NDArray[Any]]:
     path = folder.file(SELFTEST)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(folder.content(SELFTEST)), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
+    except ModelFolderError:
+        raise
     except Exception as error:  # the readers of zip and npy files raise a dozen kinds
         raise ModelFolderError(f"{path} cannot be read: {error!s:.200}") from error
 

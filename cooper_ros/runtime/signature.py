@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cooper_ros.core.errors import ModelFolderError, shown
+from cooper_ros.runtime.schema import MAX_NAME
 
 Dimension = int | str
 
@@ -79,9 +80,11 @@ class TensorSpec:
         except (KeyError, TypeError) as error:
             raise ModelFolderError(f"a tensor entry of the manifest lacks {error}") from error
         valid_shape = isinstance(shape, list) and all(
-            isinstance(d, (int, str)) and not isinstance(d, bool) for d in shape
+            (type(d) is int and 0 <= d < 2**31) or (isinstance(d, str) and 0 < len(d) <= MAX_NAME)
+            for d in shape
         )
-        if not isinstance(name, str) or dtype not in NUMPY_DTYPES or not valid_shape:
+        valid_name = isinstance(name, str) and len(name) <= MAX_NAME
+        if not valid_name or dtype not in NUMPY_DTYPES or not valid_shape:
             raise ModelFolderError(
                 f"tensor entry {shown(value)} is not understood: dtype must be one of "
                 f"{', '.join(NUMPY_DTYPES)}, shape a list of integers and symbols"

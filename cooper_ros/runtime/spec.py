@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cooper_ros.core.codecs import DepthCodec, PaletteCodec
-from cooper_ros.core.errors import ModelFolderError, shown
+from cooper_ros.core.errors import CooperError, ModelFolderError, shown
 from cooper_ros.core.images import ResizeRule
+from cooper_ros.runtime.schema import check_name, check_value
 
 T = TypeVar("T")
 
@@ -189,8 +190,38 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelSpec:
-        """Inverse of `to_dict`. Raises ModelFolderError naming a missing or unknown field."""
-        return _build(cls, data, "model")
+        """Inverse of `to_dict`. Raises ModelFolderError naming a missing or unknown field, a
+        number out of its bounds, or fields that contradict each other."""
+        spec = _build(cls, data, "model")
+        _check_together(spec)
+        return spec
+
+
+def _check_together(spec: ModelSpec) -> None:
+    """Raise ModelFolderError for fields that are good one by one and not together."""
+    try:
+        spec.depth.codec()
+        if spec.segmentation is not None:
+            spec.segmentation.codec()
+    except CooperError as error:
+        raise ModelFolderError(f"manifest: model: {error!s:.300}") from error
+    for name in spec.segmentation.names if spec.segmentation is not None else ():
+        check_name("model.segmentation.names", name)
+    highest = max(dataclasses.astuple(spec.tokens))
+    lists = {
+        "tokens are beyond vocab_size": highest >= spec.vocab_size,
+        "num_heads is no multiple of num_kv_heads": spec.num_heads % spec.num_kv_heads != 0,
+        "an interval runs backwards": any(
+            settings.interval[0] > settings.interval[1]
+            for settings in (spec.perception, spec.interleaved)
+        ),
+        "min_side is above max_side": any(
+            rule.min_side > rule.max_side for rule in (spec.vision_resize, spec.map_resize)
+        ),
+    }
+    for problem, found in lists.items():
+        if found:
+            raise ModelFolderError(f"manifest: model: {problem}")
 
 
 def _plain(value: Any) -> Any:
@@ -239,6 +270,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if hint in (int, float, str, bool) and type(value) is not hint:
         raise ModelFolderError(f"manifest: {where} must be {hint.__name__}, got {shown(value)}")
+    check_value(where, value)
     return value
 
 

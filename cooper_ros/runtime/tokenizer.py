@@ -44,10 +44,15 @@ class Tokenizer:
         path = Path(path)
         if not path.is_file():
             raise ModelFolderError(f"tokenizer file {path} is missing")
+        return cls.read(path.read_bytes(), str(path))
+
+    @classmethod
+    def read(cls, content: bytes | memoryview, name: str = "tokenizer.json") -> Tokenizer:
+        """From the bytes of a tokenizer.json; `name` is for the error."""
         try:
-            return cls(RawTokenizer.from_file(str(path)))
+            return cls(RawTokenizer.from_str(bytes(content).decode("utf-8")))
         except Exception as error:  # the library raises bare Exception
-            raise ModelFolderError(f"tokenizer file {path} cannot be read: {error}") from error
+            raise ModelFolderError(f"tokenizer file {name} cannot be read: {error}") from error
 
     @classmethod
     def from_qwen2(cls, folder: str | Path) -> Tokenizer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from typing import Any
 
 import pytest
@@ -43,6 +44,24 @@ def test_derived_sizes(data: dict[str, Any]) -> None:
         (("perception", "num_timesteps"), 1, "at least 2"),
         (("map_context",), "both", "map_context"),
         (("map_placement",), "above", "map_placement"),
+        (("hidden_size",), 0, r"model\.hidden_size must be between 1 and 65536, got 0"),
+        (("num_layers",), 10**9, "model.num_layers must be between"),
+        (("num_kv_heads",), 3, "no multiple of num_kv_heads"),
+        (("vocab_size",), 4, "tokens are beyond vocab_size"),
+        (("rope_theta",), math.inf, "model.rope_theta must be between"),
+        (("rope_theta",), math.nan, "model.rope_theta must be between"),
+        (("depth", "max_m"), 1e300, "model.depth.max_m must be between"),
+        (("depth", "max_m"), 0.1, "model: "),
+        (("perception", "num_timesteps"), 10**6, "model.perception.num_timesteps must be"),
+        (("perception", "shift"), math.nan, "model.perception.shift must be"),
+        (("perception", "interval"), [0.9, 0.1], "an interval runs backwards"),
+        (("perception", "interval"), [0.0, 1e9], "model.perception.interval must be"),
+        (("loop", "max_turns"), 10**9, "model.loop.max_turns must be"),
+        (("map_resize", "stride"), 0, "model.map_resize.stride must be"),
+        (("map_resize", "max_side"), 10**6, "model.map_resize.max_side must be"),
+        (("segmentation", "colours"), [[0.0, 0.0, 7.0]], "model.segmentation.colours must be"),
+        (("segmentation", "names"), ["mug"], "classes need colours"),
+        (("prompts", "depth"), "x" * 10**6, "has 1000000 characters"),
     ],
 )
 def test_a_wrong_field_is_named(
