@@ -86,6 +86,8 @@ class Intrinsics:
             raise IntrinsicsError(
                 f"cannot scale intrinsics of a {self.width}x{self.height} image to {width}x{height}"
             )
+        if (width, height) == (self.width, self.height):
+            return self
         sx, sy = width / self.width, height / self.height
         return Intrinsics(
             self.fx * sx,
@@ -120,12 +122,19 @@ class Intrinsics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One camera image: `rgb` uint8 [H, W, 3]."""
+    """One camera image: `rgb` uint8 [H, W, 3], `intrinsics` of that size.
+
+    `image_size`: (width, height) [px] of the camera's image where `rgb` is a smaller copy of it,
+    (0, 0) where it is the image itself. Boxes and pixels that people give or get are in the
+    camera's pixels. `grey_range`: the values of a deep grey image that became black and white.
+    """
 
     rgb: NDArray[np.uint8]
     intrinsics: Intrinsics | None = None
     stamp_ns: int = 0
     frame_id: str = ""
+    image_size: tuple[int, int] = (0, 0)
+    grey_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         rgb: Any = self.rgb
@@ -150,3 +159,13 @@ class Frame:
     def height(self) -> int:
         """Rows [px]."""
         return int(self.rgb.shape[0])
+
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """(width, height) [px] of the camera's image."""
+        return self.image_size if all(self.image_size) else (self.width, self.height)
+
+    @property
+    def full_intrinsics(self) -> Intrinsics | None:
+        """Intrinsics of the camera's image."""
+        return self.intrinsics.scaled(*self.full_size) if self.intrinsics is not None else None

@@ -60,6 +60,10 @@ class Rectifier:
         """A map [H, W] at the image's pixels -> at the view's (nearest; floats NaN outside)."""
         return _remap(values, self._to_view, cv2.INTER_NEAREST, _unknown(values))
 
+    def picture_to_image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 [H, W, 3] at the view's pixels -> at the image's, black where it saw nothing."""
+        return _remap(rgb, self._to_image, cv2.INTER_LINEAR, 0.0)
+
     def map_to_image(self, values: NDArray[Any]) -> NDArray[Any]:
         """A map [H, W] at the view's pixels -> at the image's (nearest; floats NaN outside,
         integers as at the border)."""

@@ -175,15 +175,22 @@ def build_segmentation(
     return Segmentation(labels, instances, tuple(names), score, segments, stamp_ns, frame_id)
 
 
-def resize_segmentation(segmentation: Segmentation, width: int, height: int) -> Segmentation:
+def resize_segmentation(
+    segmentation: Segmentation,
+    width: int,
+    height: int,
+    image_size: tuple[int, int] | None = None,
+) -> Segmentation:
     """The same segments on an image of another size [px]: ids nearest, scores linear.
 
-    Boxes and pixel counts are taken from the resized ids, so they agree with them; segments that
-    vanish when shrinking are left out. Distances and positions are unchanged.
+    Boxes and pixel counts are those of ids resized to `image_size` (width, height; default: that of
+    the maps), so they agree with them; segments that vanish when shrinking are left out. Distances
+    and positions are unchanged.
     """
     source_height, source_width = segmentation.labels.shape
-    rows = nearest_index(height, source_height)
-    columns = nearest_index(width, source_width)
+    image_size = image_size or (width, height)
+    rows = nearest_index(image_size[1], source_height)
+    columns = nearest_index(image_size[0], source_width)
     # Counting at the source size, how often each pixel is repeated, is faster than at the target.
     weight = np.outer(
         np.bincount(rows, minlength=source_height), np.bincount(columns, minlength=source_width)
@@ -204,6 +211,7 @@ def resize_segmentation(segmentation: Segmentation, width: int, height: int) -> 
         instances=resize_labels(segmentation.instances, width, height),
         score=resize_score(segmentation.score, width, height),
         segments=tuple(segments),
+        image_size=image_size,
     )
 
 

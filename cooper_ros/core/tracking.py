@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from cooper_ros.core.geometry import back_project, project
 from cooper_ros.core.keyframes import Gray
+from cooper_ros.core.pictures import window
 from cooper_ros.core.types import NAN, UNKNOWN_POINT, Intrinsics, Segment, Segmentation
 
 MAX_OBJECTS, MAX_POINTS = 16, 24
@@ -98,13 +99,13 @@ class ObjectTracker:
         """Take over what the maps of a keyframe show; returns it with track ids.
 
         An object of the same class at the same place keeps its number. `gray` is the `small_gray`
-        of the image, `intrinsics` are those of the segmentation's size.
+        of the image, `intrinsics` are those of the image that the boxes are in.
         """
         if self._gray is not None and self._gray.shape == gray.shape:
             self.follow(gray)
         known = list(self.segments)
         self._gray, self._intrinsics = gray, intrinsics
-        self._scale = segmentation.labels.shape[1] / gray.shape[1]
+        self._scale = segmentation.full_size[0] / gray.shape[1]
         tracks, numbered = [], []
         objects = sorted(segmentation.segments, key=lambda s: -s.pixel_count)
         followed = [s for s in objects if s.instance][:MAX_OBJECTS]
@@ -151,7 +152,8 @@ class ObjectTracker:
     def _corners(self, segmentation: Segmentation, segment: Segment, gray: Gray) -> Points:
         """Corners inside a segment: f32 [n, 2] in the small image."""
         x, y, width, height = segment.box
-        inside = segmentation.instances[y : y + height, x : x + width] == segment.instance
+        inside = window(segmentation.instances, segment.box, segmentation.full_size)
+        inside = inside == segment.instance
         left, top = int(x / self._scale), int(y / self._scale)
         right = min(math.ceil((x + width) / self._scale), gray.shape[1])
         bottom = min(math.ceil((y + height) / self._scale), gray.shape[0])
@@ -159,8 +161,8 @@ class ObjectTracker:
             return np.zeros((0, 2), np.float32)
         mask = cv2.resize(inside.astype(np.uint8), (right - left, bottom - top),
                           interpolation=cv2.INTER_NEAREST)  # fmt: skip
-        window = np.ascontiguousarray(gray[top:bottom, left:right])
-        found = cv2.goodFeaturesToTrack(window, MAX_POINTS, 0.02, 2, mask=mask)
+        seen = np.ascontiguousarray(gray[top:bottom, left:right])
+        found = cv2.goodFeaturesToTrack(seen, MAX_POINTS, 0.02, 2, mask=mask)
         if found is None:
             return np.zeros((0, 2), np.float32)
         return found.reshape(-1, 2).astype(np.float32) + np.array([left, top], np.float32)

@@ -136,6 +136,12 @@ class ScaleReport:
     message: str = ""
     completion_rmse_m: float = NAN
 
+    def metres(self, nominal: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Depth of the model's code in published metres; NaN where it would not be positive."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            depth = self.scale * nominal**self.exponent + self.shift_m
+            return np.where(depth > 0.0, depth, np.nan)
+
     def half_width(self, depth_m: float) -> float:
         """Half width of ln(true / published) at this depth [m]; NaN if unknown."""
         if not self.half_widths or not depth_m > 0.0:
@@ -221,7 +227,8 @@ class Segmentation:
     """Class ids per pixel and the regions they form.
 
     `labels` uint8 [H, W] class ids; `instances` uint16 [H, W], 0 = stuff or none; `names[i]` is the
-    name of class i; `score` f32 [H, W] in [0, 1].
+    name of class i; `score` f32 [H, W] in [0, 1]. `image_size`: (width, height) [px] of the image
+    in which boxes and pixel counts are, where that is larger than the maps; else (0, 0).
     """
 
     labels: NDArray[np.uint8]
@@ -231,6 +238,13 @@ class Segmentation:
     segments: tuple[Segment, ...] = ()
     stamp_ns: int = 0
     frame_id: str = ""
+    image_size: tuple[int, int] = (0, 0)
+
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """(width, height) [px] of the image in which the boxes are."""
+        height, width = self.labels.shape
+        return self.image_size if all(self.image_size) else (width, height)
 
     def mask(self, segment: Segment) -> NDArray[np.bool_]:
         """Bool [H, W] of the pixels of one of `segments`."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-MAX_PIXELS = 64_000_000
+from cooper_ros.core.pictures import REFUSED_PIXELS
 
 
 def rgb_by_cv_bridge(msg: Image) -> NDArray[np.uint8] | None:
@@ -18,7 +18,7 @@ def rgb_by_cv_bridge(msg: Image) -> NDArray[np.uint8] | None:
     encodings it knows depends on its build.
     """
     height, width = int(msg.height), int(msg.width)
-    if not (0 < height * width <= MAX_PIXELS and len(msg.data) == int(msg.step) * height):
+    if not (0 < height * width <= REFUSED_PIXELS and len(msg.data) == int(msg.step) * height):
         return None
     try:
         # Here, not above: it is not needed for what cameras usually send, and its import fails

@@ -24,10 +24,14 @@ class CameraSet(Mapping[str, CameraInput]):
         transport: str,
         on_frame: Callable[[Snapshot], None],
         on_calibration: Callable[[str], None],
+        rectified: str = "auto",
     ) -> None:
         self._inputs = {
-            name: CameraInput(node, transport, on_frame, on_calibration, name) for name in names
+            name: CameraInput(node, transport, on_frame, on_calibration, name, rectified)
+            for name in names
         }
+        self.any_frame = False
+        """Whether a camera_info is taken for images of other frames too."""
 
     def __getitem__(self, name: str) -> CameraInput:
         return self._inputs[name]
@@ -46,7 +50,7 @@ class CameraSet(Mapping[str, CameraInput]):
     def find_info(self, camera: str, frame_id: str) -> tuple[CameraInfo | None, str]:
         """The newest calibration for a frame of a camera, or why there is none."""
         item = self._inputs[camera]
-        info = item.info_for(frame_id)
+        info = item.info_for(frame_id, self.any_frame)
         return info, "" if info else item.info_problem(frame_id)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""sensor_msgs images and camera infos <-> numpy, by our own converter.
+"""sensor_msgs images <-> numpy, by our own converter.
 
 cv_bridge breaks between NumPy and OpenCV majors, and a robot's camera path should not depend on
 which of them is installed; it is only asked for encodings that we do not have. Reading makes no
@@ -10,57 +10,39 @@ contradict each other more often than one thinks.
 from __future__ import annotations
 
 import array
-import io
-import math
 import sys
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
-from cooper_ros.core.errors import IntrinsicsError, InvalidImageError, shown
-from cooper_ros.core.projection import normalized_coordinates, project
-from cooper_ros.core.types import Intrinsics
+from cooper_ros.core.errors import InvalidImageError, shown
+from cooper_ros.core.pictures import WORK_PIXELS, check_size, grey_to_8_bits, reduced
 from cooper_ros.ros.bridge import rgb_by_cv_bridge
-from cooper_ros.ros.encodings import ENCODINGS, Encoding, find_encoding
+from cooper_ros.ros.camera_infos import camera_info_to_intrinsics, intrinsics_to_camera_info
+from cooper_ros.ros.compressed import decode_compressed
+from cooper_ros.ros.encodings import DEPTHS, ENCODINGS, PICTURES, Encoding, Rgb, find_encoding
 
-MAX_PIXELS = 64_000_000
-"""Largest picture accepted [px]: a few bytes of JPEG can otherwise claim gigabytes."""
-
-DISTORTION_COUNTS = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8, 12, 14),
-    "equidistant": (4,),
-}
-"""Lens models and their numbers of coefficients, as OpenCV takes them."""
-
-LENS_TOLERANCE = 0.05
-"""How far from its pixel a viewing ray may come back to the image, in image widths."""
-
-ASPECT_TOLERANCE = 0.01
-"""Relative difference of aspect ratio up to which a camera_info may be scaled to an image."""
-
-STEEPEST_RAY = 50.0
-"""Largest |x / z| or |y / z| of a viewing ray: 89 degrees off the axis."""
-
-NARROWEST_VIEW = 1e-3
-"""Smallest image width over focal length: a view of 0.06 degrees."""
-
-STILL_PICTURES = ("JPEG", "PNG")
-"""What `sensor_msgs/CompressedImage` may hold here; other parsers stay out of reach of messages."""
+__all__ = [
+    "array_to_image",
+    "camera_info_to_intrinsics",
+    "compressed_to_rgb",
+    "image_to_array",
+    "image_to_depth",
+    "image_to_rgb",
+    "intrinsics_to_camera_info",
+    "read_image",
+    "read_message",
+    "to_bytes",
+]
 
 
 def _check_layout(msg: Image, encoding: Encoding) -> None:
     """Raise InvalidImageError when size, step and data contradict each other."""
     width, height, step = int(msg.width), int(msg.height), int(msg.step)
-    if width < 1 or height < 1:
-        raise InvalidImageError(f"image is {width}x{height}: width and height must be at least 1")
-    if width * height > MAX_PIXELS:
-        raise InvalidImageError(f"image is {width}x{height}, more than {MAX_PIXELS} pixels")
+    check_size(width, height)
     if (encoding.even_width and width % 2) or (encoding.even_height and height % 2):
         raise InvalidImageError(
             f"{msg.encoding} shares chroma between neighbours and needs an even size, "
@@ -102,22 +84,38 @@ def image_to_array(msg: Image) -> NDArray[Any]:
     return view.view(dtype)
 
 
-def image_to_rgb(msg: Image) -> NDArray[np.uint8]:
-    """Read an image as RGB uint8 [H, W, 3]; no copy for rgb8, one for the others.
+def read_image(msg: Image, pixels: int | None = WORK_PIXELS) -> Rgb:
+    """Read an image as RGB uint8 with at most `pixels` (None: as many as it has).
 
-    An encoding that is not in our table is left to cv_bridge where it is installed. Raises
-    InvalidImageError for encodings that hold no picture (16UC1, 32FC1), and for unknown ones.
+    One copy at most, and none for rgb8 that is small enough. An encoding that is not in our table
+    is left to cv_bridge where it is installed. Raises InvalidImageError for encodings that hold no
+    picture (16UC1, 32FC1), and for unknown ones.
     """
+    size = (int(msg.width), int(msg.height))
     if msg.encoding not in ENCODINGS and (bridged := rgb_by_cv_bridge(msg)) is not None:
-        return bridged
-    encoding = find_encoding(msg.encoding)
-    if encoding.to_rgb is None:
+        return Rgb(_at_most(bridged, pixels), size)
+    encoding = find_encoding(msg.encoding, PICTURES)
+    if not encoding.is_picture:
         raise InvalidImageError(
             f"image encoding {msg.encoding} holds raw values (depth), not a picture: "
-            "remap `image` to the camera's colour topic"
+            f"remap `image` to the camera's colour topic, of {', '.join(PICTURES)}"
         )
-    rgb: NDArray[np.uint8] = encoding.to_rgb(image_to_array(msg))
-    return rgb
+    stored = image_to_array(msg)
+    if encoding.mixable:  # made smaller before it is copied
+        stored = _at_most(stored, pixels)
+    if encoding.to_rgb is None:
+        grey, limits = grey_to_8_bits(stored)
+        return Rgb(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), size, limits)  # type: ignore[arg-type]
+    return Rgb(_at_most(encoding.to_rgb(stored), pixels), size)
+
+
+def _at_most(values: NDArray[Any], pixels: int | None) -> NDArray[Any]:
+    return values if pixels is None else reduced(values, pixels)
+
+
+def image_to_rgb(msg: Image) -> NDArray[np.uint8]:
+    """`read_image` at the size of the image: RGB uint8 [H, W, 3]."""
+    return read_image(msg, None).rgb
 
 
 def image_to_depth(msg: Image) -> NDArray[np.float32]:
@@ -125,7 +123,7 @@ def image_to_depth(msg: Image) -> NDArray[np.float32]:
 
     32FC1 is metres already (no copy); 16UC1 and mono16 are millimetres with 0 for unknown.
     """
-    if msg.encoding not in ("32FC1", "16UC1", "mono16"):
+    if msg.encoding not in DEPTHS:
         raise InvalidImageError(
             f"a depth image must be 32FC1 [m] or 16UC1 [mm], got {shown(msg.encoding)}"
         )
@@ -138,25 +136,15 @@ def image_to_depth(msg: Image) -> NDArray[np.float32]:
 
 
 def compressed_to_rgb(msg: CompressedImage) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG message to RGB uint8 [H, W, 3]."""
-    data = bytes(msg.data)
-    try:
-        # Only the header is read here, before any memory is given to the picture.
-        with PillowImage.open(io.BytesIO(data), formats=STILL_PICTURES) as header:
-            width, height = header.size
-    except (UnidentifiedImageError, OSError, ValueError, PillowImage.DecompressionBombError) as why:
-        raise InvalidImageError(
-            f"compressed image ({len(data)} bytes, format {msg.format[:40]!r}) is not a readable "
-            "JPEG or PNG"
-        ) from why
-    if width * height > MAX_PIXELS:
-        raise InvalidImageError(f"compressed image is {width}x{height}: over {MAX_PIXELS} pixels")
-    # As stored: a turned picture would not be the one that the calibration is for.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if bgr is None or bgr.shape[:2] != (height, width):
-        raise InvalidImageError(f"compressed image {width}x{height} is damaged and cannot be read")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    """Decode a JPEG or PNG message at its own size: RGB uint8 [H, W, 3]."""
+    return decode_compressed(msg, None).rgb
+
+
+def read_message(msg: Image | CompressedImage, pixels: int | None = WORK_PIXELS) -> Rgb:
+    """A picture message of either type, see `read_image`."""
+    if isinstance(msg, CompressedImage):
+        return decode_compressed(msg, pixels)
+    return read_image(msg, pixels)
 
 
 def to_bytes(values: NDArray[Any]) -> array.array[int]:
@@ -187,105 +175,4 @@ def array_to_image(values: NDArray[Any], encoding: str, header: Any = None) -> I
     msg.is_bigendian = int(sys.byteorder == "big")
     msg.step = values.shape[1] * channels * values.dtype.itemsize
     msg.data = to_bytes(values)
-    return msg
-
-
-def camera_info_to_intrinsics(msg: CameraInfo, width: int, height: int) -> Intrinsics | None:
-    """Intrinsics of a `width` x `height` image from its camera_info; None when uncalibrated.
-
-    An all-zero K is how ROS says "uncalibrated". Region of interest and binning are applied; an
-    image that was resized with its aspect ratio kept gets scaled intrinsics. Raises
-    IntrinsicsError for numbers that cannot be a camera, or a camera_info of another image.
-    """
-    k = [float(value) for value in msg.k]
-    if k[0] == 0.0 and k[4] == 0.0:
-        return None
-    intrinsics = Intrinsics(
-        k[0],
-        k[4],
-        k[2],
-        k[5],
-        int(msg.width) or width,
-        int(msg.height) or height,
-        tuple(float(value) for value in msg.d),
-        msg.distortion_model or "plumb_bob",
-    ).require_valid()
-    _check_distortion(intrinsics)
-    roi = msg.roi
-    if roi.width and roi.height:
-        intrinsics = intrinsics.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
-    bin_x, bin_y = max(int(msg.binning_x), 1), max(int(msg.binning_y), 1)
-    if (bin_x, bin_y) != (1, 1):
-        intrinsics = intrinsics.scaled(
-            max(intrinsics.width // bin_x, 1), max(intrinsics.height // bin_y, 1)
-        )
-    _check_view(intrinsics)
-    if (intrinsics.width, intrinsics.height) == (width, height):
-        return intrinsics
-    ratio = (width * intrinsics.height) / (height * intrinsics.width)
-    if math.isclose(ratio, 1.0, rel_tol=ASPECT_TOLERANCE):
-        return intrinsics.scaled(width, height)
-    raise IntrinsicsError(
-        f"camera_info is for {intrinsics.width}x{intrinsics.height}, the image is "
-        f"{width}x{height}: they are not from the same camera mode, so no metres can be given"
-    )
-
-
-def _check_view(intrinsics: Intrinsics) -> None:
-    """Raise IntrinsicsError for finite numbers that no camera has: their rays would overflow."""
-    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
-    width, height = intrinsics.width, intrinsics.height
-    steepest = max(abs(cx), abs(width - cx)) / fx, max(abs(cy), abs(height - cy)) / fy
-    if max(steepest) > STEEPEST_RAY or min(width / fx, height / fy) < NARROWEST_VIEW:
-        raise IntrinsicsError(
-            f"camera_info (fx={fx:g}, fy={fy:g}, cx={cx:g}, cy={cy:g}) is no camera that sees "
-            f"{width}x{height} pixels: focal lengths and centre must be in pixels of this image"
-        )
-
-
-def _check_distortion(intrinsics: Intrinsics) -> None:
-    """Raise IntrinsicsError for a lens model that is unknown, or cannot be undone."""
-    if not intrinsics.is_distorted:
-        return
-    name, count = intrinsics.distortion_model, len(intrinsics.distortion)
-    if count not in DISTORTION_COUNTS.get(name, ()):
-        known = ", ".join(f"{key} with {counts}" for key, counts in DISTORTION_COUNTS.items())
-        raise IntrinsicsError(
-            f"camera_info has {count} distortion coefficients of model {name[:40]!r}; known are "
-            f"{known}: rectify the image, or correct the calibration"
-        )
-    # Half way to the corners: at the corners themselves calibrations are extrapolated, and those
-    # of usable wide lenses need not be exact there.
-    columns = (0.25 * intrinsics.width, 0.75 * intrinsics.width)
-    rows = (0.25 * intrinsics.height, 0.75 * intrinsics.height)
-    for pixel in ((u, v) for u in columns for v in rows):
-        x, y = normalized_coordinates(intrinsics, *pixel)
-        back = project(intrinsics, (float(x), float(y), 1.0))
-        if not math.dist(back, pixel) < LENS_TOLERANCE * intrinsics.width:  # NaN fails as well
-            raise IntrinsicsError(
-                f"camera_info's distortion coefficients {intrinsics.distortion} cannot be undone: "
-                "calibrate the camera again, or rectify the image"
-            )
-    edge = np.linspace(0.0, 1.0, 9)
-    u, v = edge * (intrinsics.width - 1), edge[:, None] * (intrinsics.height - 1)
-    rays = np.stack(normalized_coordinates(intrinsics, u, v))
-    if not (np.abs(rays) <= STEEPEST_RAY).all():  # NaN fails as well
-        raise IntrinsicsError(
-            f"camera_info's distortion coefficients {intrinsics.distortion} give no viewing ray "
-            "for pixels near the edge: calibrate the camera again, or rectify the image"
-        )
-
-
-def intrinsics_to_camera_info(intrinsics: Intrinsics, header: Any = None) -> CameraInfo:
-    """CameraInfo with K, P, identity R and the distortion coefficients."""
-    msg = CameraInfo()
-    if header is not None:
-        msg.header = header
-    fx, fy, cx, cy = intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy
-    msg.width, msg.height = intrinsics.width, intrinsics.height
-    msg.distortion_model = intrinsics.distortion_model
-    msg.d = list(intrinsics.distortion) or [0.0] * 5
-    msg.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-    msg.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    msg.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
     return msg

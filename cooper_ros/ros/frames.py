@@ -20,6 +20,11 @@ CACHE_S = 30.0
 """How long transforms are remembered [s]: longer than an answer takes."""
 
 
+def bare(frame_id: str) -> str:
+    """A frame id without the leading slash that TF of ROS 1 had: they name the same frame."""
+    return frame_id.lstrip("/")
+
+
 def matrix_of(transform: Any) -> Matrix:
     """geometry_msgs/Transform -> f64 [4, 4]. Raises FrameError for a broken rotation."""
     q, t = transform.rotation, transform.translation
@@ -72,6 +77,7 @@ class Frames:
 
         Raises FrameError that names the frames and the reason.
         """
+        target, source = bare(target), bare(source)
         if target == source:
             return np.eye(4)
         if self._buffer is None:

@@ -12,6 +12,8 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible, qos_policy_name_fr
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from cooper_ros.ros.camera_infos import is_rectified
+from cooper_ros.ros.frames import bare
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.qos import SensorDataQoS
 from cooper_ros.ros.rates import Rate
@@ -38,6 +40,7 @@ class CameraInput:
         on_frame: Callable[[Snapshot], None],
         on_calibration: Callable[[str], None],
         name: str = "",
+        rectified: str = "auto",
     ) -> None:
         self._node = node
         self.name = name
@@ -56,6 +59,7 @@ class CameraInput:
             self._subscribe(self._image_type, "image/compressed" if compressed else "image"),
             self._subscribe(CameraInfo, "camera_info"),
         ]
+        self._rectified = is_rectified(rectified, self.topics[0])
 
     def _subscribe(self, message_type: Any, topic: str) -> Any:
         topic = f"{self.name}/{topic}" if self.name else topic
@@ -86,10 +90,12 @@ class CameraInput:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
-    def info_for(self, frame_id: str) -> CameraInfo | None:
-        """The newest camera_info of this optical frame; one without a frame id fits any."""
+    def info_for(self, frame_id: str, any_frame: bool = False) -> CameraInfo | None:
+        """The newest camera_info of this optical frame; one without a frame id fits any, and with
+        `any_frame` the newest of all."""
+        frame_id = bare(frame_id)
         found = self._infos.get(frame_id) or self._infos.get("")
-        if found is None and frame_id == "" and self._infos:
+        if found is None and (any_frame or frame_id == "") and self._infos:
             found = next(reversed(self._infos.values()))
         return found
 
@@ -99,7 +105,8 @@ class CameraInput:
             return f"no camera_info has arrived on {self.topics[1]}"
         return (
             f"camera_info on {self.topics[1]} is for frame {', '.join(map(repr, self._infos))}, "
-            f"the image is in frame {frame_id!r}"
+            f"the image is in frame {frame_id!r}: correct one of the two drivers, or set the "
+            "parameter camera_info_any_frame"
         )
 
     def _receive_image(self, message: Any) -> None:
@@ -107,10 +114,12 @@ class CameraInput:
         self._warned = False
         self.rate.tick()
         stamp_ns = time_to_ns(message.header.stamp)
-        self._on_frame(Snapshot(message, camera=self.name, stamp_ns=stamp_ns))
+        self._on_frame(
+            Snapshot(message, camera=self.name, stamp_ns=stamp_ns, rectified=self._rectified)
+        )
 
     def _receive_info(self, message: CameraInfo) -> None:
-        frame_id = message.header.frame_id
+        frame_id = bare(message.header.frame_id)
         before = self._infos.pop(frame_id, None)
         self._infos[frame_id] = message
         if len(self._infos) > MAX_FRAME_IDS:
@@ -194,7 +203,7 @@ def _full_name(info: Any) -> str:
 
 def _same_calibration(one: CameraInfo, other: CameraInfo) -> bool:
     return all(
-        list(getattr(one, name)) == list(getattr(other, name)) for name in ("k", "d")
+        list(getattr(one, name)) == list(getattr(other, name)) for name in ("k", "d", "p")
     ) and all(
         getattr(one, name) == getattr(other, name)
         for name in ("width", "height", "binning_x", "binning_y", "roi", "distortion_model")

@@ -57,8 +57,15 @@ class Intake:
         camera = choose_camera(request.camera, self._node.camera_names)
         snapshot = None
         if _own_image(request):
-            info = request.camera_info if request.camera_info.width else None
-            snapshot = Snapshot(request.image, info, from_camera=False, camera=camera)
+            info = request.camera_info
+            info = info if info.width or any(info.k) else None
+            snapshot = Snapshot(
+                request.image,
+                info,
+                from_camera=False,
+                camera=camera,
+                rectified=self._node.parameter("rectified") == "true",
+            )
         return {
             "snapshot": snapshot,
             "camera": camera,

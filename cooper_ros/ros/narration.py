@@ -21,7 +21,6 @@ from cooper_ros.ros.conversion import array_to_image
 from cooper_ros.ros.messages import to_answer, to_duration, to_header, to_step
 from cooper_ros.ros.perception import Perception
 from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText, Unmeasured
-from cooper_ros.runtime.maps import depth_map, segmentation_map
 
 Feedback = Reason.Feedback
 TEXT_PERIOD_S = 0.03
@@ -171,16 +170,16 @@ class Narrator:
 
 def _map_image(event: MapReady, perception: Perception) -> Image:
     """The map of an event at the size of the camera image."""
-    spec, frame = perception.context.spec, perception.frame
-    shared = spec.map_placement == "prefix"  # then it is the frame's own, made before
+    context, frame = perception.context, perception.frame
+    shared = context.spec.map_placement == "prefix"  # then it is the frame's own, made before
     if event.kind == DEPTH:
-        depth = perception.depth if shared else depth_map(spec, frame, event.made.picture)
+        depth = perception.depth if shared else context.drawn_depth(event.made)
         header = to_header(depth.stamp_ns, depth.frame_id)
         return array_to_image(depth.depth if depth.metric else depth.relative, "32FC1", header)
     segmentation = perception.segmentation
-    if not shared and spec.segmentation is not None:
-        segmentation = segmentation_map(spec, frame, event.made.picture, perception.depth)
+    if not shared:
+        segmentation = context.drawn_segmentation(event.made, perception.depth)
     header = to_header(frame.stamp_ns, frame.frame_id)
     if segmentation is None:  # a model without classes draws colours
-        return array_to_image(event.made.rgb(), "rgb8", header)
+        return array_to_image(context.drawn_rgb(event.made), "rgb8", header)
     return array_to_image(segmentation.labels, "mono8", header)

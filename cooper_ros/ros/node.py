@@ -87,7 +87,9 @@ class CooperNode(LifecycleNode):
 
     def parameter(self, name: str) -> Any:
         """Present value of one of our parameters."""
-        return self.get_parameter(name).value
+        value = self.get_parameter(name).value
+        spec = parameters.BY_NAME.get(name)
+        return spec.plain(value) if spec else value
 
     @property
     def camera_names(self) -> tuple[str, ...]:
@@ -198,6 +200,7 @@ class CooperNode(LifecycleNode):
             self.parameter("image_transport"),
             self._on_frame,
             self._on_calibration,
+            self.parameter("rectified"),
         )
         self.scale = ScaleSet(self, self.outputs.cameras)
         self.outputs.publish_labels(self.get_clock().now().nanoseconds)
@@ -314,6 +317,8 @@ class CooperNode(LifecycleNode):
                 setattr(self.worker, name, self.parameter(name))
         if self.scale is not None:
             self.scale.apply_parameters()
+        if self.cameras is not None:
+            self.cameras.any_frame = self.parameter("camera_info_any_frame")
 
     def _on_clock_jump(self, seconds: float) -> None:
         self._forget_time(self.camera_names, seconds)

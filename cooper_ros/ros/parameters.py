@@ -43,6 +43,15 @@ class ParameterSpec:
         return self.effect == START
 
     @property
+    def takes_bool(self) -> bool:
+        """True for a text that YAML and the command line make a bool of."""
+        return {"true", "false"} <= set(self.choices)
+
+    def plain(self, value: Any) -> Any:
+        """A value as the code reads it: true and false among other choices are texts."""
+        return str(value).lower() if self.takes_bool and isinstance(value, bool) else value
+
+    @property
     def type_name(self) -> str:
         """ROS name of the type."""
         return {bool: "bool", int: "integer", float: "double", str: "string"}[type(self.default)]
@@ -103,6 +112,19 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "`raw` reads `image`, `compressed` reads `image/compressed` (JPEG or PNG).",
         ACTIVATE,
         choices=("raw", "compressed"),
+    ),
+    ParameterSpec(
+        "rectified",
+        "auto",
+        "Whether the images have no lens distortion any more, so that P of camera_info describes "
+        "them, not K and D: `true`, `false`, or `auto`: by a topic name with `image_rect`.",
+        ACTIVATE,
+        choices=("auto", "true", "false"),
+    ),
+    ParameterSpec(
+        "camera_info_any_frame",
+        False,
+        "Take the camera_info of the topic although it names another frame than the image.",
     ),
     ParameterSpec(
         "max_rate_hz",
@@ -303,7 +325,7 @@ BY_NAME: dict[str, ParameterSpec] = {spec.name: spec for spec in PARAMETERS}
 
 def problem_with(spec: ParameterSpec, value: Any) -> str:
     """Why `value` cannot be taken, for people; "" if it can."""
-    expected = type(spec.default)
+    value, expected = spec.plain(value), type(spec.default)
     if type(value) is not expected:
         return f"{spec.name} must be a {spec.type_name}, got {value!r}"
     if spec.choices and value not in spec.choices:
@@ -325,6 +347,7 @@ def to_descriptor(spec: ParameterSpec) -> Any:
         additional_constraints=f"takes effect: {spec.effect}"
         + (f"; one of: {spec.allowed}" if spec.choices else ""),
         read_only=spec.read_only,
+        dynamic_typing=spec.takes_bool,
     )
     if spec.minimum is not None and spec.maximum is not None:
         if isinstance(spec.default, int):

@@ -62,7 +62,7 @@ def to_frame(snapshot: Snapshot, find_info: FindInfo) -> tuple[Frame, str]:
     intrinsics = None
     if info is not None:
         try:
-            intrinsics = camera_info_to_intrinsics(info, width, height)
+            intrinsics = camera_info_to_intrinsics(info, width, height, snapshot.rectified)
             if intrinsics is None:
                 problem = "camera_info has a zero matrix K: the camera is not calibrated"
         except IntrinsicsError as error:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from cooper_ros.core.errors import FrameError
 from cooper_ros.core.types import UNKNOWN_POINT, Frame, ObjectReference, Point3, SpatialAnswer
 from cooper_ros.ros.distances import ItemDistance
-from cooper_ros.ros.frames import Frames, transform_points
+from cooper_ros.ros.frames import Frames, bare, transform_points
 
 
 def pose_for(
     frames: Frames | None, target: str, frame_id: str, stamp_ns: int
 ) -> NDArray[np.float64] | None:
     """What takes positions of an image to `target`; None where they stay. Raises FrameError."""
-    if not target or target == frame_id:
+    if not target or bare(target) == bare(frame_id):
         return None
     if frames is None:
         raise FrameError(f"cannot relate frame {frame_id!r} to {target!r}: the node is not active")

@@ -13,7 +13,7 @@ class Snapshot:
 
     `from_camera` is False for an image that came with a question: its maps are not published.
     `camera` is the name of the camera, "" where the node has only one; `stamp_ns` the acquisition
-    time, 0 for an image that nobody can ask about again.
+    time, 0 for an image that nobody can ask about again. `rectified`: see `camera_infos`.
     """
 
     message: Any
@@ -22,6 +22,7 @@ class Snapshot:
     received: float = field(default_factory=time.monotonic)
     camera: str = ""
     stamp_ns: int = 0
+    rectified: bool = False
 
     @property
     def age_s(self) -> float:

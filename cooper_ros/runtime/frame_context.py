@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.images import resize_depth, resize_labels
+from cooper_ros.core.images import resize_depth, resize_labels, resize_rgb
 from cooper_ros.core.rectify import rectifier_for
 from cooper_ros.core.types import (
     DepthMap,
@@ -127,6 +127,42 @@ class FrameContext:
         if self._lens is None:
             return ids
         return self._lens.map_to_image(resize_labels(ids, self.frame.width, self.frame.height))
+
+    def drawn_depth(self, made: GeneratedMap) -> DepthMap:
+        """Depth of a map that was drawn for a question: through the lens, and in the metres of
+        this frame's scale, as `depth` is. At the frame's resolution."""
+        drawn = depth_map(self.spec, self._view, made.picture)
+        fitted = self._depth.scale if self._put_depth and self._depth is not None else None
+        if fitted is not None and fitted.source is not ScaleSource.EXTERNAL:
+            nominal = self.spec.depth.codec().decode(made.picture)
+            nominal = resize_depth(nominal, self.frame.width, self.frame.height)
+            drawn = replace(
+                drawn,
+                depth=fitted.metres(nominal).astype(np.float32),
+                metric=True,
+                scale_source=fitted.source,
+                scale=fitted,
+            )
+        return drawn if self._lens is None else depth_to_image(drawn, self._lens, self.frame)
+
+    def drawn_segmentation(
+        self, made: GeneratedMap, depth: DepthMap | None = None
+    ) -> Segmentation | None:
+        """Segmentation of a map that was drawn for a question, with distances from `depth` of this
+        frame; None for a model without classes. At the frame's resolution."""
+        if self.spec.segmentation is None:
+            return None
+        if self._lens is None:
+            return segmentation_map(self.spec, self.frame, made.picture, depth)
+        seen = depth_to_view(depth, self._lens) if depth is not None else None
+        drawn = segmentation_map(self.spec, self._view, made.picture, seen)
+        return segmentation_to_image(drawn, self._lens)
+
+    def drawn_rgb(self, made: GeneratedMap) -> NDArray[np.uint8]:
+        """The colours of a map at the pixels of the frame, uint8 [H, W, 3], black where the lens
+        saw more than the model did."""
+        rgb = resize_rgb(made.rgb(), self.frame.width, self.frame.height)
+        return rgb if self._lens is None else self._lens.picture_to_image(rgb)
 
     def put_depth(self, depth: DepthMap) -> None:
         """Use this depth of the same frame from now on: in results, and (a model that takes its

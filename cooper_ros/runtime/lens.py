@@ -40,12 +40,15 @@ def segmentation_to_image(drawn: Segmentation, lens: Rectifier) -> Segmentation:
         instances=lens.map_to_image(drawn.instances),
         score=np.nan_to_num(lens.map_to_image(drawn.score)),
     )
+    height, width = moved.labels.shape
+    s = drawn.full_size[0] / width, drawn.full_size[1] / height  # boxes are in the camera's pixels
     segments = []
     for segment in drawn.segments:
         rows, columns = np.nonzero(moved.mask(segment))
         if not len(rows):
             continue
-        x, y = int(columns.min()), int(rows.min())
-        box = (x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1)
-        segments.append(replace(segment, box=box, pixel_count=len(rows)))
+        x0, x1 = round(int(columns.min()) * s[0]), round((int(columns.max()) + 1) * s[0])
+        y0, y1 = round(int(rows.min()) * s[1]), round((int(rows.max()) + 1) * s[1])
+        count = round(len(rows) * s[0] * s[1])
+        segments.append(replace(segment, box=(x0, y0, x1 - x0, y1 - y0), pixel_count=count))
     return replace(moved, segments=tuple(segments))

@@ -108,7 +108,7 @@ def segmentation_map(
         stamp_ns=frame.stamp_ns,
         frame_id=frame.frame_id,
     )
-    return resize_segmentation(drawn, frame.width, frame.height)
+    return resize_segmentation(drawn, frame.width, frame.height, frame.full_size)
 
 
 @dataclass(frozen=True, eq=False)

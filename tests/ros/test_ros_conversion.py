@@ -1,4 +1,4 @@
-"""Images and calibrations between ROS messages and numpy: every encoding, odd steps, bad input."""
+"""Images between ROS messages and numpy: every encoding, odd steps, bad input."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 cv2 = pytest.importorskip("cv2")
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
-from cooper_ros.core.errors import IntrinsicsError, InvalidImageError  # noqa: E402
-from cooper_ros.core.types import Intrinsics  # noqa: E402
+from cooper_ros.core.errors import InvalidImageError  # noqa: E402
 from cooper_ros.ros.conversion import (  # noqa: E402
     array_to_image,
-    camera_info_to_intrinsics,
     compressed_to_rgb,
     image_to_array,
     image_to_depth,
     image_to_rgb,
-    intrinsics_to_camera_info,
 )
 from cooper_ros.ros.encodings import ENCODINGS  # noqa: E402
 
-COLOUR = sorted(name for name, row in ENCODINGS.items() if row.to_rgb is not None)
+COLOUR = sorted(name for name, row in ENCODINGS.items() if row.is_picture)
 # What the pure-python cv_bridge of the package index knows: its tables have no YUV type and spell
 # bayer_grbg8 wrongly. Those have tests by hand above.
 ORACLE_RGB = (
@@ -75,7 +72,7 @@ def test_bytes_between_rows_are_skipped(encoding: str, padding: int) -> None:
     message = array_to_image(stored(encoding), encoding)
     wide = padded(message, padding)
     np.testing.assert_array_equal(image_to_array(wide), image_to_array(message))
-    if ENCODINGS[encoding].to_rgb is not None:
+    if ENCODINGS[encoding].is_picture:
         np.testing.assert_array_equal(image_to_rgb(wide), image_to_rgb(message))
 
 
@@ -246,73 +243,6 @@ def test_a_picture_that_claims_gigabytes_is_refused_before_it_is_unpacked() -> N
     data[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height in the header chunk
     with pytest.raises(InvalidImageError):
         compressed_to_rgb(CompressedImage(format="png", data=array.array("B", bytes(data))))
-
-
-CAMERA = Intrinsics(500.0, 510.0, 319.5, 239.5, 640, 480)
-
-
-def test_calibration_there_and_back() -> None:
-    assert camera_info_to_intrinsics(intrinsics_to_camera_info(CAMERA), 640, 480) == Intrinsics(
-        500.0, 510.0, 319.5, 239.5, 640, 480, (0.0,) * 5
-    )
-
-
-def test_calibration_is_scaled_with_the_image() -> None:
-    half = camera_info_to_intrinsics(intrinsics_to_camera_info(CAMERA), 320, 240)
-    assert half is not None
-    assert (half.fx, half.width, half.height) == (250.0, 320, 240)
-    assert half.cx == pytest.approx(159.5)
-
-
-def test_binning_and_region_of_interest() -> None:
-    info = intrinsics_to_camera_info(CAMERA)
-    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 50, 400, 200
-    info.binning_x = info.binning_y = 2
-    seen = camera_info_to_intrinsics(info, 200, 100)
-    assert seen is not None
-    assert (seen.fx, seen.fy) == (250.0, 255.0)
-    # Column 219 of the sensor is column 119 of the window and (119.5) / 2 - 0.5 after binning.
-    assert seen.cx == pytest.approx((319.5 - 100 + 0.5) / 2 - 0.5)
-
-
-def test_zero_matrix_means_uncalibrated() -> None:
-    assert camera_info_to_intrinsics(CameraInfo(width=640, height=480), 640, 480) is None
-
-
-@pytest.mark.parametrize("values", [{0: float("nan")}, {0: -500.0}, {4: 0.0}, {2: float("inf")}])
-def test_impossible_cameras_are_refused(values: dict[int, float]) -> None:
-    info = intrinsics_to_camera_info(CAMERA)
-    for index, value in values.items():
-        info.k[index] = value
-    with pytest.raises(IntrinsicsError, match="not usable"):
-        camera_info_to_intrinsics(info, 640, 480)
-
-
-@pytest.mark.parametrize(
-    ("model", "coefficients", "reason"),
-    [
-        ("plumb_bob", [0.1, 0.2, 0.0], "3 distortion coefficients"),
-        ("magic", [0.1] * 5, "'magic'"),
-        ("plumb_bob", [1e200, 0.0, 0.0, 0.0, 0.0], "cannot be undone"),
-    ],
-)
-def test_unknown_lenses_are_refused(model: str, coefficients: list, reason: str) -> None:
-    info = intrinsics_to_camera_info(CAMERA)
-    info.distortion_model, info.d = model, coefficients
-    with pytest.raises(IntrinsicsError, match=reason):
-        camera_info_to_intrinsics(info, 640, 480)
-
-
-def test_known_lenses_keep_their_coefficients() -> None:
-    info = intrinsics_to_camera_info(CAMERA)
-    info.distortion_model, info.d = "rational_polynomial", [0.1, -0.05, 0.001, 0.0, 0.0, 0.1, 0, 0]
-    seen = camera_info_to_intrinsics(info, 640, 480)
-    assert seen is not None and seen.is_distorted and len(seen.distortion) == 8
-
-
-def test_a_calibration_of_another_camera_mode_is_refused() -> None:
-    with pytest.raises(IntrinsicsError, match="640x480.*1280x720"):
-        camera_info_to_intrinsics(intrinsics_to_camera_info(CAMERA), 1280, 720)
 
 
 class Bridge:

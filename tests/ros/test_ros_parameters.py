@@ -71,3 +71,13 @@ def test_every_parameter_has_an_effect(spec, root: Path) -> None:
 )
 def test_bad_values_are_refused_with_what_is_allowed(name, value, reason) -> None:
     assert reason in problem_with(BY_NAME[name], value)
+
+
+def test_true_and_false_among_other_words_may_be_bools() -> None:
+    """YAML and `-p rectified:=true` make a bool of it."""
+    spec = BY_NAME["rectified"]
+    for value in ("auto", "true", "false", True, False):
+        assert problem_with(spec, value) == ""
+    assert spec.plain(True) == "true" and spec.plain("auto") == "auto"
+    assert "auto, true, false" in problem_with(spec, "yes")
+    assert "bool" in problem_with(BY_NAME["lazy"], "true")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from toy_model import make_engine, write  # type: ignore[import-not-found]
 
-from cooper_ros.core.types import Frame
+from cooper_ros.core.types import Frame, ScaleReport, ScaleSource
 from cooper_ros.reasoning import prompts
 from cooper_ros.reasoning.loop import ImageSegment, TextSegment
 from cooper_ros.runtime.context import Engine
@@ -67,3 +68,37 @@ def test_seed_decides_the_noise(engine: Engine, frame: Frame) -> None:
     other = CooperPipeline(engine, seed=2).see(frame).depth().relative
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+LENS = (-0.25, 0.05, 0.0, 0.0, 0.0)
+FITTED = ScaleReport(ScaleSource.ANCHORED, "scale", 2.0, 1.1, 0.0)
+
+
+def test_a_drawn_map_passes_lens_and_scale_as_the_frame_s_own_does(
+    engine: Engine, frame: Frame
+) -> None:
+    """What the action's feedback shows of a map that was drawn in the middle of a thought."""
+    assert frame.intrinsics is not None
+    bent = replace(frame, intrinsics=replace(frame.intrinsics, distortion=LENS))
+    context = CooperPipeline(engine).see(bent)
+    own = context.depth()
+    context.put_depth(
+        replace(
+            own,
+            depth=FITTED.metres(context.nominal_depth()).astype(np.float32),
+            scale_source=FITTED.source,
+            scale=FITTED,
+        )
+    )
+    drawn = context.drawn_depth(context.map("depth"))
+    np.testing.assert_allclose(drawn.depth, context.depth().depth, rtol=1e-4)
+    np.testing.assert_allclose(drawn.relative, own.relative, rtol=1e-5)
+    assert drawn.scale_source is ScaleSource.ANCHORED and drawn.intrinsics == bent.intrinsics
+    segments = context.drawn_segmentation(context.map("segmentation"), context.depth())
+    assert segments is not None
+    np.testing.assert_array_equal(segments.labels, context.segmentation().labels)
+    assert context.drawn_rgb(context.map("depth")).shape == bent.rgb.shape
+    straight = CooperPipeline(engine).see(frame)
+    flat = straight.drawn_depth(straight.map("depth"))
+    np.testing.assert_array_equal(flat.depth, straight.depth().depth)
+    assert not np.allclose(flat.relative, drawn.relative, atol=1e-3, equal_nan=True)

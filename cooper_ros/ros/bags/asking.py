@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from cooper_ros.core.errors import BagError
 from cooper_ros.core.types import SpatialAnswer
 from cooper_ros.ros.bags.reading import COMPRESSED, Bag, Topic
+from cooper_ros.ros.camera_infos import is_rectified, rectified_info
 from cooper_ros.ros.conversion import array_to_image, compressed_to_rgb
 from cooper_ros.ros.messages import time_to_ns
 
@@ -29,18 +30,20 @@ def frames(
     """Every n-th image (compressed ones decoded) with the newest calibration before it.
 
     Images that come before the first calibration get that first one: cameras often publish both
-    at once, in either order.
+    at once, in either order. Rectified images (by the topic's name) get a calibration of their own.
     """
     if every < 1:
         raise BagError(f"every must be at least 1, got {every}")
     newest = _first(bag, info)
+    rectified = is_rectified("auto", image.name)
     seen = 0
     for message in bag.messages([image.name, *([info.name] if info else [])]):
         if info is not None and message.topic == info.name:
             newest = deserialize_message(message.data, CameraInfo)
             continue
         if seen % every == 0:
-            yield _picture(message.data, image.type_name), newest
+            told = rectified_info(newest) if rectified and newest is not None else newest
+            yield _picture(message.data, image.type_name), told
             if limit is not None and seen // every + 1 >= limit:
                 return
         seen += 1

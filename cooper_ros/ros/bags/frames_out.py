@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from cooper_ros.core.errors import BagError
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.ros.bags.reading import COMPRESSED, IMAGE, Bag, Recorded, Topic
+from cooper_ros.ros.camera_infos import is_rectified, rectified_info
 from cooper_ros.ros.conversion import (
     camera_info_to_intrinsics,
     compressed_to_rgb,
@@ -164,6 +165,7 @@ def write_rgbd(
     if every < 1:
         raise BagError(f"every must be at least 1, got {every}")
     writer = RgbdWriter(out, tolerance_s, progress)
+    rectified = is_rectified("auto", image.name)
     newest: CameraInfo | None = None
     if info is not None:
         first = next(bag.messages([info.name]), None)
@@ -176,7 +178,8 @@ def write_rgbd(
         elif message.topic == image.name:
             if seen % every == 0:
                 stamp_ns, rgb = _colour(message)
-                writer.add_colour(stamp_ns, rgb, newest)
+                info_now = rectified_info(newest) if rectified and newest else newest
+                writer.add_colour(stamp_ns, rgb, info_now)
             seen += 1
         else:
             newest = deserialize_message(message.data, CameraInfo)
