@@ -13,7 +13,7 @@ with CooperClient() as cooper:
         print("several mugs:", [round(mug.distance_m, 2) for mug in answer.objects])
     elif answer.status is not Status.OK:
         print("no answer:", answer.message)
-    elif not answer.agree:
+    elif not answer.agree:  # not contradicted (that is DISAGREES), but not confirmed either
         print(f"the model says {answer.value} m, its maps say {answer.measured} m: look again")
     elif answer.value > REACH_M:
         print(f"drive {answer.value - REACH_M:.2f} m closer")

@@ -71,7 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
 def to_dict(answer: SpatialAnswer) -> dict[str, Any]:
     """The answer for json; NaN becomes null, enums become lower-case names."""
-    numbers = ("value", "measured", "low", "high", "confidence", "seconds")
+    numbers = (
+        "value", "measured", "low", "high", "measured_low", "measured_high", "confidence",
+        "seconds",
+    )  # fmt: skip
     return {
         "question": answer.question,
         "kind": answer.kind.name.lower(),
@@ -79,6 +82,10 @@ def to_dict(answer: SpatialAnswer) -> dict[str, Any]:
         "text": answer.text,
         "unit": answer.unit,
         "agree": answer.agree,
+        "checked": answer.checked,
+        "answered_by": answer.answered_by.name.lower(),
+        "question_understood": answer.question_understood,
+        "memory_age": answer.memory_age_s,
         **{name: finite(getattr(answer, name)) for name in numbers},
         "objects": [
             {
@@ -86,6 +93,7 @@ def to_dict(answer: SpatialAnswer) -> dict[str, Any]:
                 "box": list(item.box),
                 "distance_m": finite(item.distance_m),
                 "position": [finite(value) for value in item.position],
+                "source": item.source,
             }
             for item in answer.objects
         ],
@@ -107,7 +115,9 @@ class Stream:
 
     def first_sight(self, answer: SpatialAnswer) -> None:
         """The direct answer, and how long it took."""
-        print(f"at first sight: {answer.text or 'no answer'} ({answer.seconds:.2f} s)", flush=True)
+        note = "" if answer.checked else ", not checked yet"
+        text = answer.text or "no answer"
+        print(f"at first sight: {text} ({answer.seconds:.2f} s{note})", flush=True)
 
     def show(self, event: Event) -> None:
         """The new part of a turn's text, or that a map was drawn."""
@@ -136,10 +146,12 @@ def _show(event: Event) -> None:
 def _print(answer: SpatialAnswer) -> None:
     from cooper_ros.core.types import Status
 
-    if answer.status is not Status.OK:
-        print(f"{answer.status.name.lower()}: {answer.message}", file=sys.stderr)
-    if answer.text:
+    if answer.status is Status.OK:
         print(answer.text)
+    else:
+        print(f"{answer.status.name.lower()}: {answer.message}", file=sys.stderr)
+        if answer.text:  # nobody shall take it for the answer
+            print(f"the model wrote: {answer.text}")
     if finite(answer.measured) is not None:
         verdict = "agrees" if answer.agree else "does not agree"
         print(f"measured on the maps: {answer.measured:.2f} {answer.unit} ({verdict})")

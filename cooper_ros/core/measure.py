@@ -138,6 +138,7 @@ class _Measurer:
         if family == "free":
             depth, intrinsics = self._metric()
             return geometry.free_space_ahead(depth, intrinsics), []
+        self._all_in_view()
         objects = [self._single(index) for index in range(len(self.query.objects))]
         if family in (LEFT, RIGHT):
             return self._side(objects), objects
@@ -182,10 +183,14 @@ class _Measurer:
             raise _Refused(Status.BAD_QUESTION, f"{name!r} is not among the classes: {known}")
         return prominent(self.segmentation.of_class(name))
 
+    def _all_in_view(self) -> None:
+        """Refuse when anything is missing, all of it named, before asking which one is meant."""
+        names = [f"no {n}" for i, n in enumerate(self.query.objects) if not self._found(i)]
+        if names:
+            raise _Refused(Status.NOT_VISIBLE, f"{' and '.join(names)} in view")
+
     def _single(self, index: int) -> Segment:
         name, found = self.query.objects[index], self._found(index)
-        if not found:
-            raise _Refused(Status.NOT_VISIBLE, f"no {name} in view")
         if len(found) > 1:
             candidates = tuple(map(ObjectReference.from_segment, _nearest_first(found)))
             raise _Refused(

@@ -24,11 +24,22 @@ DISTANCE_BINS_M = (0.0, 1.0, 2.0, 3.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Robot:
+    """The same answer as a robot gets it, judged by the maps of the frame: `status` (name), `value`
+    and `checked` as in `SpatialAnswer`."""
+
+    status: str = "UNKNOWN"
+    value: float = math.nan
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One question with its truth and what came back.
 
     `truth`: as `SpatialAnswer.value`, NaN when "none" is right; `value`, `measured`, `low`, `high`,
-    `agree`, `status` (name) as in `SpatialAnswer`.
+    `agree`, `status` (name) as in `SpatialAnswer`, all as the text alone says it; `robot` is what
+    the maps leave of it.
     """
 
     scene: int
@@ -44,6 +55,7 @@ class Scored:
     low: float = math.nan
     high: float = math.nan
     seconds: float = math.nan
+    robot: Robot = Robot()
 
     @property
     def metric(self) -> bool:

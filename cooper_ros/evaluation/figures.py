@@ -13,6 +13,7 @@ from cooper_ros.evaluation import depth as depth_metrics
 from cooper_ros.evaluation.answers import Scored, all_figures
 from cooper_ros.evaluation.bootstrap import SAMPLES, interval, mean_of, median_of
 from cooper_ros.evaluation.confidence import reliability_figures
+from cooper_ros.evaluation.robot import robot_figures
 from cooper_ros.evaluation.segmentation import class_iou, mean_iou, pixel_accuracy
 from cooper_ros.evaluation.targets import target_figures
 from cooper_ros.evaluation.trial import SceneResult
@@ -23,9 +24,9 @@ Results = Sequence[SceneResult]
 def summarise(results: Results, *, seed: int = 0, samples: int = SAMPLES) -> dict[str, Any]:
     """All figures of a run; NaN where something was not measured.
 
-    Keys: `depth`, `segmentation`, `objects`, `questions`, `measured`, `baselines`, `probes`,
-    `seconds`, `targets`. Intervals (`interval95`) come from a bootstrap over scenes. Raises
-    ValueError without results.
+    Keys: `depth`, `segmentation`, `objects`, `questions` (the decoded text), `robot` (what the maps
+    leave of it), `measured`, `baselines`, `probes`, `seconds`, `targets`. Intervals (`interval95`)
+    come from a bootstrap over scenes. Raises ValueError without results.
     """
     if not results:
         raise ValueError("no scene was evaluated")
@@ -35,6 +36,7 @@ def summarise(results: Results, *, seed: int = 0, samples: int = SAMPLES) -> dic
         "segmentation": _segmentation(results, samples, seed),
         "objects": _objects(results, samples, seed),
         "questions": all_figures(answers, samples=samples, seed=seed),
+        "robot": robot_figures(answers, samples=samples, seed=seed),
         "measured": all_figures([r.as_measured() for r in answers], samples=samples, seed=seed),
         "baselines": _baselines(results, samples, seed),
         "probes": _probes(results, samples, seed),

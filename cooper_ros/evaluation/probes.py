@@ -16,6 +16,7 @@ import numpy as np
 
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.types import Frame, SpatialAnswer
+from cooper_ros.evaluation.decoded import decoded
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.pipeline import CooperPipeline
 from cooper_ros.sim.questions import Question
@@ -55,7 +56,7 @@ def _values(
     context: FrameContext, asked: Sequence[Question], depth: np.ndarray
 ) -> list[float]:
     context.use_depth(depth)
-    return [context.answer(one.text, "maps").value for one in asked]
+    return [decoded(context.answer(one.text, "maps"), one.query).value for one in asked]
 
 
 def blank_frame(frame: Frame) -> Frame:

@@ -119,6 +119,27 @@ def detail_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     return header, rows
 
 
+def robot_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """(header, rows) of what a robot gets: share answered of what is there, how right the answers
+    are, and the share of questions about absent things that are answered as if they were there."""
+    header = ["what a robot gets", "n", "answered", "of these right", "median error", "absent"]
+    header.append("falsely OK")
+    rows = []
+    for family, found in figures.get("robot", {}).items():
+        rows.append(
+            [
+                family,
+                str(found["n"]),
+                with_bounds(found, "answered"),
+                with_bounds(found, "correct"),
+                number(found["median_rel_error"]),
+                str(found["absent_n"]),
+                with_bounds(found, "false_ok"),
+            ]
+        )
+    return header, rows
+
+
 def coverage_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(header, rows) of the coverage of 90 % intervals by true range: share (questions)."""
     found = {
@@ -164,6 +185,7 @@ def tables(figures: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
     found = [
         ("Maps", *map_rows(figures)),
         ("Questions", *question_rows(figures)),
+        ("What a robot gets", *robot_rows(figures)),
         ("Answers in detail", *detail_rows(figures)),
         ("Intervals by true range", *coverage_rows(figures)),
         ("Depth by range", *range_rows(figures)),

@@ -15,13 +15,15 @@ from cooper_ros.core.types import DepthMap, Segmentation, SpatialAnswer
 from cooper_ros.evaluation import confidence as confidence_metrics
 from cooper_ros.evaluation import depth as depth_metrics
 from cooper_ros.evaluation import probes
-from cooper_ros.evaluation.answers import Scored
+from cooper_ros.evaluation.answers import Robot, Scored
 from cooper_ros.evaluation.baselines import Baselines
 from cooper_ros.evaluation.confidence import ConfidenceSample
+from cooper_ros.evaluation.decoded import decoded
 from cooper_ros.evaluation.questions import questions_of_frame
 from cooper_ros.evaluation.scenes import TestFrame
 from cooper_ros.evaluation.segmentation import boundary_f, confusion_matrix
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION
+from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.pipeline import CooperPipeline
 from cooper_ros.sim.questions import Question
@@ -150,11 +152,18 @@ def answer(context: FrameContext, scene: int, asked: Question, mode: str) -> Sco
         return Scored(
             scene, asked.family, asked.text, asked.query.objects, asked.value, status="BAD_QUESTION"
         )
-    return score(scene, asked, reply)
+    # intervals were calibrated with maps in the context
+    calibration = None if mode == "direct" else getattr(context, "calibration", None)
+    return score(scene, asked, reply, calibration)
 
 
-def score(scene: int, asked: Question, reply: SpatialAnswer) -> Scored:
-    """A reply beside its truth."""
+def score(
+    scene: int, asked: Question, reply: SpatialAnswer, calibration: Calibration | None = None
+) -> Scored:
+    """A reply beside its truth: what the text says, and what a robot gets. `calibration`: of the
+    text's intervals, None where it has none."""
+    robot = Robot(reply.status.name, reply.value, reply.checked)
+    reply = decoded(reply, asked.query, calibration)
     return Scored(
         scene,
         asked.family,
@@ -169,6 +178,7 @@ def score(scene: int, asked: Question, reply: SpatialAnswer) -> Scored:
         reply.low,
         reply.high,
         reply.seconds,
+        robot,
     )
 
 

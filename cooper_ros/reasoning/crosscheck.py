@@ -1,4 +1,4 @@
-"""The final answer: what the model wrote, beside what the maps of the same frame say."""
+"""What the model wrote, read, beside what the maps of the same frame say; not judged yet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from cooper_ros.core.measure import Measurement
 from cooper_ros.core.query import REACHABLE, Query
 from cooper_ros.core.types import (
+    MODEL_SOURCE,
     NAN,
     Kind,
     ObjectReference,
@@ -17,23 +18,7 @@ from cooper_ros.core.types import (
 from cooper_ros.reasoning.chains import format_value, parse_chains
 from cooper_ros.reasoning.loop import LoopResult
 from cooper_ros.reasoning.reading import Reading, read_answer
-
-RELATIVE_TOLERANCE = 0.20
-ABSOLUTE_TOLERANCE_M = 0.10
-
-
-def agrees(kind: Kind, value: float, measured: float) -> bool:
-    """Whether a read value and the measured one say the same.
-
-    Lengths: |difference| <= max(20 % of the measured value, 0.10 m). Everything else: equal. False
-    when either is NaN.
-    """
-    if not (math.isfinite(value) and math.isfinite(measured)):
-        return False
-    if kind in (Kind.DISTANCE, Kind.SIZE):
-        tolerance = max(RELATIVE_TOLERANCE * abs(measured), ABSOLUTE_TOLERANCE_M)
-        return abs(value - measured) <= tolerance
-    return value == measured
+from cooper_ros.reasoning.tags import plain_text
 
 
 def build_answer(
@@ -42,7 +27,9 @@ def build_answer(
     loop: LoopResult,
     measurement: Measurement | None = None,
 ) -> SpatialAnswer:
-    """The answer to one question; stamp, model and interval are added with `dataclasses.replace`.
+    """What was read; stamp, model and interval are added with `dataclasses.replace`.
+
+    Whether it may be acted on is decided afterwards, by `verdict.judge`.
 
     `query` is None for free-form questions, `measurement` is None where nothing was measured. The
     value comes from the text alone. Status, first that applies:
@@ -51,7 +38,7 @@ def build_answer(
     - UNPARSED: no value of the right kind in the text (value NaN);
     - AMBIGUOUS: several objects of that name; `objects` are the candidates, nearest first;
     - NOT_VISIBLE: the model wrote that it sees none (value NaN);
-    - OK. When the maps do not show the object, `message` says so and `agree` is False.
+    - OK.
     """
     kind = query.kind if query is not None else Kind.TEXT
     unit = query.unit if query is not None else ""
@@ -59,12 +46,13 @@ def build_answer(
         question,
         kind,
         loop.status,
-        loop.answer,
+        plain_text(loop.answer),
         NAN,
         unit,
         measured=measurement.value if measurement is not None else NAN,
         objects=_objects(loop, measurement),
         trace=loop.trace,
+        question_understood=query.text if query is not None else "",
         message=measurement.message if measurement is not None else "",
     )
     if loop.status is not Status.OK:
@@ -72,7 +60,7 @@ def build_answer(
     if query is not None and measurement is not None and _needs_metres(query):
         if measurement.status is Status.NOT_METRIC:
             return replace(base, status=Status.NOT_METRIC)
-    reading = read_answer(loop.answer, query)
+    reading = read_answer(base.text, query)
     if query is None:
         base = replace(base, kind=reading.kind, unit=reading.unit)
     if reading.status is Status.UNPARSED:
@@ -87,7 +75,6 @@ def _with_reading(
         base,
         status=reading.status,
         value=reading.value,
-        agree=agrees(base.kind, reading.value, base.measured),
         low=reading.low,
         high=reading.high,
     )
@@ -108,7 +95,14 @@ def failed_answer(
     """An answer that never reached the model: bad question, no image, stale image, time-out."""
     if query is None:
         return SpatialAnswer(question, status=status, message=message)
-    return SpatialAnswer(question, query.kind, status, unit=query.unit, message=message)
+    return SpatialAnswer(
+        question,
+        query.kind,
+        status,
+        unit=query.unit,
+        message=message,
+        question_understood=query.text,
+    )
 
 
 _LOOP_MESSAGES = {
@@ -126,12 +120,16 @@ def _needs_metres(query: Query) -> bool:
 def _objects(
     loop: LoopResult, measurement: Measurement | None
 ) -> tuple[ObjectReference, ...]:
-    """The measured objects; without any, those of the model's own reasoning chain."""
-    if measurement is not None and measurement.objects:
+    """The measured objects; those of the model's own chain where the maps could say nothing."""
+    said = (Status.OK, Status.AMBIGUOUS, Status.NOT_VISIBLE)
+    if measurement is not None and (measurement.objects or measurement.status in said):
         return measurement.objects
     return tuple(
         ObjectReference(
-            item.label, position=(item.x_m, item.y_m, item.d_m), distance_m=item.distance_m
+            item.label,
+            position=(item.x_m, item.y_m, item.d_m),
+            distance_m=item.distance_m,
+            source=MODEL_SOURCE,
         )
         for item in parse_chains(loop.last_turn)
     )

@@ -19,6 +19,7 @@ _BLOCKS = {
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|answer|obj|depth-estimation|segmentation)>")
+_ANY_TAG = re.compile(r"</?[A-Za-z|][^<>]{0,60}>")
 
 
 def find_answer(text: str) -> str | None:
@@ -50,3 +51,8 @@ def strip_tags(text: str) -> str:
     for block in _BLOCKS.values():
         text = block.sub(" ", text)
     return " ".join(_TAG.sub(" ", text).split())
+
+
+def plain_text(text: str) -> str:
+    """Text of an answer for people and parsers: `strip_tags`, and no tag or marker of any name."""
+    return " ".join(_ANY_TAG.sub(" ", strip_tags(text)).split())

@@ -6,7 +6,7 @@
         cooper.wait_until_active()
         answer = cooper.distance("mug")
         if answer.status is Status.OK:
-            print(answer.value, answer.measured, answer.agree)
+            print(answer.value, answer.measured, answer.answered_by.name)
 
 Every call returns within its timeout, with a status that says what happened. `reason` follows a
 question while it is answered (see reason_client).
@@ -37,6 +37,7 @@ from cooper_ros.core.types import (
 )
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.messages import (
+    duration_to_seconds,
     from_answer,
     from_object,
     to_duration,
@@ -63,6 +64,7 @@ class MeasuredDistance:
     """Distance [m] to a surface, measured on the maps without the language model; NaN if unknown.
 
     `candidates`: the objects that share an ambiguous name. `position` [m] is in `frame_id`.
+    `memory_age_s`: since the object was last seen, 0 = it is in this image.
     """
 
     status: Status
@@ -73,6 +75,7 @@ class MeasuredDistance:
     candidates: tuple[ObjectReference, ...] = ()
     scale_source: ScaleSource = ScaleSource.UNKNOWN
     frame_id: str = ""
+    memory_age_s: float = 0.0
 
 
 class CooperClient:
@@ -143,15 +146,18 @@ class CooperClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         camera: str = "",
         about: SpatialAnswer | None = None,
+        allow_memory: bool = False,
     ) -> SpatialAnswer:
         """Ask in plain words about the camera's newest image, or about `image` (sensor_msgs).
 
         `camera`: which one of several; "" = the first. `about`: an earlier answer, whose image is
-        meant: more questions about one image cost only their text.
+        meant: more questions about one image cost only their text. `allow_memory`: what was seen
+        before is answered too, with status REMEMBERED. Raises ValueError for an unknown `mode`.
         """
         request = AskSpatial.Request(
             question=question,
-            mode=MODES[mode],
+            mode=_mode_number(mode),
+            allow_memory=allow_memory,
             return_trace=return_trace,
             timeout=to_duration(timeout_s),
             client=self._client,
@@ -176,6 +182,7 @@ class CooperClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         camera: str = "",
         about: SpatialAnswer | None = None,
+        allow_memory: bool = False,
     ) -> ReasonGoal:
         """Ask, and follow how it is answered: iterate over the result, or `cancel` it.
 
@@ -184,7 +191,8 @@ class CooperClient:
         """
         goal = Reason.Goal(
             question=question,
-            mode=MODES[mode],
+            mode=_mode_number(mode),
+            allow_memory=allow_memory,
             return_trace=return_trace,
             return_maps=return_maps,
             timeout=to_duration(timeout_s),
@@ -210,10 +218,17 @@ class CooperClient:
         return self.ask(f"how many {name} are there ?", **options)
 
     def measured_distance(
-        self, name: str, timeout_s: float = DEFAULT_TIMEOUT_S, *, camera: str = ""
+        self,
+        name: str,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        *,
+        camera: str = "",
+        allow_memory: bool = False,
     ) -> MeasuredDistance:
         """Distance to a named object from the maps alone: quick, no language model."""
-        request = QueryDistance.Request(names=[name], camera=camera, client=self._client)
+        request = QueryDistance.Request(
+            names=[name], camera=camera, client=self._client, allow_memory=allow_memory
+        )
         return self._measure(request, timeout_s)
 
     def distance_at(
@@ -242,6 +257,7 @@ class CooperClient:
             tuple(from_object(candidate) for candidate in reply.candidates),
             ScaleSource(reply.scale_source),
             reply.header.frame_id,
+            duration_to_seconds(reply.memory_ages[0]),
         )
 
     def _make_client(self, service: Any, name: str) -> Any:
@@ -275,6 +291,12 @@ class CooperClient:
             f"there is no {what} {name}: is the perception node running, under "
             f"the name {self._target!r} and with the same ROS_DOMAIN_ID?"
         )
+
+
+def _mode_number(mode: str) -> int:
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+    return int(MODES[mode])
 
 
 def _point_at(

@@ -1,7 +1,8 @@
 """Ask once, and hear of the same objects in every later frame.
 
 The newest answers whose objects are followed are said again for each frame, measured on where the
-objects are now. What the model wrote belongs to the frame it looked at, so `value` is not repeated.
+objects are now. What the model wrote belongs to the frame it looked at and is not repeated: value
+and text are those of the measured distance (`answered_by` MEASURED); other questions have none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 from cooper_ros.core.types import (
     NAN,
+    AnsweredBy,
     Kind,
     ObjectReference,
     ScaleSource,
@@ -21,6 +23,7 @@ from cooper_ros.core.types import (
     SpatialAnswer,
     Status,
 )
+from cooper_ros.reasoning.chains import format_metres
 
 KEPT = 8
 """Questions per camera that are followed; one more ends the oldest."""
@@ -75,7 +78,8 @@ class FollowedAnswers:
 def _continued(answer: SpatialAnswer, places: dict[int, Segment]) -> SpatialAnswer:
     blank = replace(
         answer, value=NAN, measured=NAN, agree=False, low=NAN, high=NAN, confidence=NAN, trace=(),
-        seconds=NAN,
+        seconds=NAN, text="", measured_low=NAN, measured_high=NAN, checked=False,
+        answered_by=AnsweredBy.UNKNOWN,
     )  # fmt: skip
     wanted = [item for item in answer.objects if item.track_id]
     lost = [item.label for item in wanted if item.track_id not in places]
@@ -83,12 +87,19 @@ def _continued(answer: SpatialAnswer, places: dict[int, Segment]) -> SpatialAnsw
         return replace(
             blank,
             status=Status.NOT_VISIBLE,
-            text="",
             message=f"the {' and the '.join(lost)} could not be followed any further: ask again",
         )
     objects = tuple(ObjectReference.from_segment(places[item.track_id]) for item in wanted)
+    now = replace(blank, objects=objects, checked=answer.checked, message="followed by tracking")
+    distance = _measured(answer, objects)
+    if not math.isfinite(distance):
+        return now
     return replace(
-        blank, objects=objects, measured=_measured(answer, objects), message="followed by tracking"
+        now,
+        value=distance,
+        measured=distance,
+        text=format_metres(distance),
+        answered_by=AnsweredBy.MEASURED,
     )
 
 

@@ -18,7 +18,13 @@ from cooper_ros.ros.reframe import answer_in
 from cooper_ros.ros.refusals import NotActiveError
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.runtime.asking import understand
+from cooper_ros.srv import AskSpatial
 
+MODES = {
+    AskSpatial.Request.MODE_AUTO: "auto",
+    AskSpatial.Request.MODE_DIRECT: "direct",
+    AskSpatial.Request.MODE_INTERLEAVED: "interleaved",
+}
 MAX_CLIENT_NAME = 64
 """Characters of a client's name that count."""
 
@@ -72,6 +78,13 @@ class Intake:
             "client": client,
             "stamp_ns": time_to_ns(request.image_stamp),
         }
+
+    @staticmethod
+    def check_mode(mode: int) -> None:
+        """Raise QuestionError for a number that is none of MODE_*."""
+        if mode not in MODES:
+            listed = ", ".join(f"{number} ({name})" for number, name in MODES.items())
+            raise QuestionError(f"there is no mode {mode}; known are {listed}")
 
     def preferred_mode(self) -> str:
         """How a question with MODE_AUTO is reasoned about: `interleaved`, `maps` or `direct`."""

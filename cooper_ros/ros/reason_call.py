@@ -9,6 +9,7 @@ from typing import Any
 
 from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.types import SpatialAnswer, Status
+from cooper_ros.reasoning.verdict import NOT_CHECKED
 from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.narration import Narrator
 from cooper_ros.ros.perception import Perception, explain
@@ -160,6 +161,8 @@ class ReasonCall(PendingCall):
             answer = replace(answer, status=status_of(error), message=message_of(error))
         if answer.status in FALL_BACK and direct is not None and direct.status is Status.OK:
             note = f"only the direct answer was ready: {answer.message}"
+            if not direct.checked:
+                note += f"; {NOT_CHECKED}"
             return Outcome(replace(direct, message=note, trace=answer.trace), direct)
         over = answer.status in (Status.CANCELED, Status.TIMEOUT)
         return Outcome(answer, direct, reasoned and not over)

@@ -98,6 +98,7 @@ class ReasonServer:
             self._intake.wake,
         )
         try:
+            self._intake.check_mode(goal.mode)
             where = self._intake.where(goal)
             self._intake.check_question(goal.question)
         except Exception as error:

@@ -95,6 +95,7 @@ class Services:
             return self._ask(perception, request, cancel)
 
         try:
+            self._intake.check_mode(request.mode)
             where = self._intake.where(request)
             self._intake.check_question(question)
             timeout_s = self._intake.timeout_s(request)
@@ -186,9 +187,10 @@ def _fill(
     response.objects = [to_object(item.reference) for item in items]
     response.memory_ages = [to_duration(item.memory_age_s) for item in items]
     response.candidates = [to_object(c) for item in items for c in item.candidates]
-    failed = [item for item in items if item.status is not Status.OK]
+    failed = [item for item in items if not succeeded(item.status, allow_memory=True)]
+    unusual = [*failed, *(item for item in items if item.status is not Status.OK)]
     response.success = not failed
-    response.status = int(failed[0].status if failed else Status.OK)
+    response.status = int(unusual[0].status if unusual else Status.OK)
     reasons = list(dict.fromkeys(item.message for item in failed))
     if perception is not None and perception.calibration_problem and failed:
         reasons.append(perception.calibration_problem)

@@ -28,7 +28,8 @@ from cooper_ros.reasoning.loop import (
 )
 from cooper_ros.reasoning.normalise import check_length
 from cooper_ros.reasoning.questions import parse_question
-from cooper_ros.reasoning.tags import MAP_ORDER, strip_tags
+from cooper_ros.reasoning.tags import DEPTH, MAP_ORDER, SEGMENTATION, strip_tags
+from cooper_ros.reasoning.verdict import judge
 from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText, Unmeasured
@@ -215,10 +216,12 @@ def _events(
         run = _Run(context, loop, query, cancel, decoding, started=started)
         yield from run.events()
         result = loop.stop()  # it has ended: this gives the result
-        yield Unmeasured(_finished(run, question, query, result, None))
-        if query is not None and context.spec.segmentation is not None:
-            segmentation, depth = context.segmentation(cancel), context.depth(cancel)
-            measurement = measure_maps(query, segmentation, depth, gravity=context.gravity)
+        if direct and context.has_map(DEPTH) and context.has_map(SEGMENTATION):
+            # a direct answer is told before it is measured: not unchecked where maps are there
+            measurement = _measured(context, query, cancel)
+        yield Unmeasured(_finished(run, question, query, result, measurement))
+        if measurement is None:
+            measurement = _measured(context, query, cancel)
     except GenerationCancelled:
         result = _cancelled(run)
     if run is None:
@@ -228,6 +231,16 @@ def _events(
         yield _finished(run, question, query, result, measurement)
 
 
+def _measured(
+    context: FrameContext, query: Query | None, cancel: CancelToken | None
+) -> Measurement | None:
+    """What the maps of the frame say, made if they are missing; None where they cannot say it."""
+    if query is None or context.spec.segmentation is None:
+        return None
+    segmentation, depth = context.segmentation(cancel), context.depth(cancel)
+    return measure_maps(query, segmentation, depth, gravity=context.gravity)
+
+
 def _finished(
     run: _Run,
     question: str,
@@ -235,12 +248,13 @@ def _finished(
     result: LoopResult,
     measurement: Measurement | None,
 ) -> SpatialAnswer:
-    """The answer with its interval, confidence and provenance."""
+    """The answer with its intervals, judged by them, with confidence and provenance."""
     answer = build_answer(question, query, result, measurement)
     if not run.loop.direct:  # intervals were calibrated with maps in the context
         answer = _bounded(run.context.calibration, query, answer)
     if measurement is not None:
         answer = _measured_bounds(run.context, query, answer, measurement)
+    answer = judge(answer, query, measurement)
     confidence = run.confidence if answer.text else NAN
     return _stamped(run.context, answer, confidence, time.monotonic() - run.started)
 

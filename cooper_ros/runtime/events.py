@@ -53,7 +53,8 @@ class MapReady:
 @dataclass(frozen=True)
 class Unmeasured:
     """The answer as the model wrote it; now it is compared with the maps, which may have to be made
-    for that. Comes once, if the model got as far."""
+    for that. Comes once, if the model got as far. A direct one about an image whose maps are there
+    is compared already."""
 
     answer: SpatialAnswer
 

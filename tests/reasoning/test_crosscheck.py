@@ -9,12 +9,19 @@ import pytest
 from cooper_ros.core.measure import Measurement
 from cooper_ros.core.query import Query
 from cooper_ros.core.types import Kind, ObjectReference, Status, StepType
-from cooper_ros.reasoning.crosscheck import agrees, build_answer, failed_answer
+from cooper_ros.reasoning.crosscheck import build_answer as read
+from cooper_ros.reasoning.crosscheck import failed_answer
 from cooper_ros.reasoning.loop import InterleavedLoop
 from cooper_ros.reasoning.prompts import nano_script
+from cooper_ros.reasoning.verdict import agrees, judge
 
 QUERY = Query("distance", ("mug",), text="how far is the mug ?")
 MUG = ObjectReference("mug", 20, 1, (1, 2, 3, 4), (0.1, 0.2, 1.3), 1.4)
+
+
+def build_answer(question, query, loop, measurement=None):
+    """Read and judged, as `FrameContext.ask` does."""
+    return judge(read(question, query, loop, measurement), query, measurement)
 
 
 def finished(turn: str | None):
@@ -76,7 +83,8 @@ def test_loop_without_answer_and_cancelled_loop():
 
 def test_disagreement_is_flagged_not_hidden():
     answer = build_answer("q", QUERY, finished("<answer> 3.00 m </answer>"), measured(1.4))
-    assert (answer.status, answer.value, answer.agree) == (Status.OK, 3.0, False)
+    assert (answer.status, answer.value, answer.agree) == (Status.DISAGREES, 3.0, False)
+    assert "3.00 m" in answer.message and "1.40 m" in answer.message
 
 
 def test_ambiguous_names_the_candidates():
@@ -99,10 +107,13 @@ def test_maps_that_show_nothing_are_reported():
     turn = "<think> <obj> mug u 42 v 17 d 1.20 x +0.50 y +0.00 </obj> </think> " \
            "<answer> 1.30 m </answer>"
     answer = build_answer("q", QUERY, finished(turn), nothing)
-    assert (answer.status, answer.value, answer.agree) == (Status.OK, 1.3, False)
-    assert answer.message == "no mug in view"
-    (item,) = answer.objects  # of the model's own chain
-    assert item.label == "mug" and item.distance_m == pytest.approx(1.3)
+    assert answer.status is Status.NOT_VISIBLE and math.isnan(answer.value) and not answer.agree
+    assert answer.message == "no mug in view" and answer.text == "1.30 m"
+    assert answer.objects == (), "the model's own chain places it, but it is not there"
+    answer = build_answer("q", QUERY, finished(turn))  # without maps there is only the chain
+    (item,) = answer.objects
+    assert (item.label, item.source) == ("mug", "model")
+    assert item.distance_m == pytest.approx(1.3)
 
 
 def test_without_scale_metres_are_refused():

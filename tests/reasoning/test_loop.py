@@ -18,7 +18,7 @@ from cooper_ros.reasoning.loop import (
     TextSegment,
 )
 from cooper_ros.reasoning.prompts import nano_script, official_script
-from cooper_ros.reasoning.tags import cut_tool, find_answer, find_tool, strip_tags
+from cooper_ros.reasoning.tags import cut_tool, find_answer, find_tool, plain_text, strip_tags
 
 DEPTH, SEGMENTATION = "<depth-estimation>d</depth-estimation>", "<segmentation>s</segmentation>"
 INLINE = LoopScript("inline", DEPTH, SEGMENTATION, "system", "look again")
@@ -211,3 +211,17 @@ def test_tags():
     assert find_answer("<answer> open") is None
     assert cut_tool(f"a\n{DEPTH}\nb", "depth") == "a\n\nb"
     assert strip_tags(f"<think> <obj> mug </obj> </think>{DEPTH}") == "mug"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("1.42 m", "1.42 m"),
+        ("<obj> mug </obj>", "mug"),
+        ("<think> 1.42 m", "1.42 m"),
+        ("<b>1.42</b> m <|im_end|>", "1.42 m"),
+        ("less than < 2 m, more > 1 m", "less than < 2 m, more > 1 m"),
+    ],
+)
+def test_an_answer_for_people_holds_no_tags(text: str, plain: str) -> None:
+    assert plain_text(text) == plain

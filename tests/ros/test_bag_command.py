@@ -75,10 +75,12 @@ def test_the_same_bag_gives_the_same_answers(ros: None, tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     by_question = {answer["question"]: answer for answer in first["answers"]}
     free = by_question[QUESTIONS[1]]
-    assert free["status"] == "OK" and free["value"] > 0.0 and free["unit"] == "m"
+    read = ("OK", "DISAGREES")  # which of them depends on the model's weights
+    assert free["status"] in read and free["value"] > 0.0 and free["unit"] == "m"
+    assert free["checked"] and free["answered_by"] in ("MODEL", "BOTH")
     assert by_question[QUESTIONS[2]]["status"] == "BAD_QUESTION"
     # The images that came before the first camera_info have metres too.
-    assert {answer["scale_source"] for answer in first["answers"] if answer["status"] == "OK"} == {
+    assert {answer["scale_source"] for answer in first["answers"] if answer["status"] in read} == {
         "MODEL_PRIOR"
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 from harness import Bench, Process, room_image, room_info
 from reasoning import ABORTED, SUCCEEDED, Feedback, Goal, Reasoner
 
+from cooper_ros.core.classes import CLASS_NAMES, STUFF
 from cooper_ros.core.types import StepType
 from cooper_ros.msg import DepthInfo, SpatialAnswer
 from cooper_ros.ros.conversion import image_to_array
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.qos import StandardTopicQoS
+from cooper_ros.srv import AskSpatial, QueryDistance
 
 QUESTIONS = [
     *(f"{words} {name} ?" for name in ("table", "box", "chair", "sofa") for words in
@@ -50,6 +53,7 @@ def test_a_goal_is_followed_from_the_image_to_the_answer(reasoner: Reasoner, que
     status, result = goal.result()
     answer = result.answer
     assert status == SUCCEEDED and result.success and result.reasoned, result.message
+    assert result.error_code == 0 and answer.answered_by and answer.question_understood
     assert answer.status == SpatialAnswer.STATUS_OK and answer.text
     assert result.direct_answer.status == SpatialAnswer.STATUS_UNKNOWN
     assert goal.states[-1] == Feedback.STATE_MEASURING
@@ -115,6 +119,7 @@ def test_direct_mode_answers_without_a_thought(reasoner: Reasoner, question: str
         ("how far is the zeppelin ?", {}, SpatialAnswer.STATUS_BAD_QUESTION, "zeppelin"),
         ("is there a chair ?", {"camera": "rear"}, SpatialAnswer.STATUS_BAD_QUESTION, "rear"),
         ("is there a chair ?", {"timeout_s": 1e-6}, SpatialAnswer.STATUS_TIMEOUT, "1e-06 s"),
+        ("is there a chair ?", {"mode": 9}, SpatialAnswer.STATUS_BAD_QUESTION, "no mode 9"),
     ],
 )
 def test_what_is_refused_says_why(
@@ -122,9 +127,41 @@ def test_what_is_refused_says_why(
 ) -> None:
     state, result = reasoner.start(question, **fields).result()
     assert state == ABORTED and not result.success
-    assert result.answer.status == status
+    assert result.answer.status == status and result.error_code == 20000 + status
     assert reason in result.message == result.answer.message
     assert "@" in result.answer.model_id
+
+
+def test_what_the_maps_do_not_show_is_answered_by_nobody(
+    bench: Bench, node: Process, reasoner: Reasoner
+) -> None:
+    """By service, action (both answers) and measurement alike; what they show is not refused so."""
+    things = [name for name in CLASS_NAMES if name not in STUFF]
+    query = bench.node.create_client(QueryDistance, "cooper/query_distance")
+    ask = bench.node.create_client(AskSpatial, "cooper/ask")
+    found = bench.call(query, QueryDistance.Request(names=things), node)
+    shown = [s != SpatialAnswer.STATUS_NOT_VISIBLE for s in found.statuses]
+    absent = things[shown.index(False)]
+    stamp = found.header.stamp
+    for mode in (Goal.MODE_AUTO, Goal.MODE_DIRECT):
+        text = f"how wide is the {absent} ?"
+        reply = bench.call(
+            ask, AskSpatial.Request(question=text, mode=mode, image_stamp=stamp), node
+        )
+        state, result = reasoner.start(text, mode=mode, image_stamp=stamp).result()
+        assert state == ABORTED and not reply.success
+        for answer in (reply.answer, result.answer, result.direct_answer):
+            assert answer.status == SpatialAnswer.STATUS_NOT_VISIBLE, answer.message
+            assert math.isnan(answer.value) and not answer.checked and answer.text
+            assert answer.message == f"no {absent} in view"
+    present = things[shown.index(True)] if True in shown else "floor"
+    reply = bench.call(
+        ask, AskSpatial.Request(question=f"how wide is the {present} ?", image_stamp=stamp), node
+    )
+    assert reply.answer.checked, reply.message
+    wrong = bench.call(ask, AskSpatial.Request(question=text, mode=200), node)
+    assert wrong.answer.status == SpatialAnswer.STATUS_BAD_QUESTION
+    assert "no mode 200" in wrong.message
 
 
 def test_more_can_be_asked_about_an_image_that_was_asked_about(

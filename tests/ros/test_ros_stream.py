@@ -13,6 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from cooper_ros.core.keyframes import KeyframeRule  # noqa: E402
 from cooper_ros.core.segments import build_segmentation  # noqa: E402
 from cooper_ros.core.types import (  # noqa: E402
+    AnsweredBy,
     DepthMap,
     Frame,
     Intrinsics,
@@ -249,7 +250,9 @@ def test_an_answer_goes_on_with_its_object() -> None:
         assert now.stamp_ns == found.frame.stamp_ns and now.status is Status.OK
         assert now.objects[0].box == found.segments[0].box != key.segmentation.segments[-1].box
         assert now.measured == found.segments[0].distance_m
-        assert np.isnan(now.value) and not now.agree, "the model wrote nothing about this frame"
+        assert now.value == now.measured and now.text == f"{now.measured:.2f} m"
+        assert now.answered_by is AnsweredBy.MEASURED, "the model wrote nothing about this frame"
+        assert not now.agree and np.isnan(now.low) and np.isnan(now.confidence)
     (gone,) = answers.at((), 99, "optical", source)
     assert gone.status is Status.NOT_VISIBLE and "mug" in gone.message and not gone.objects[1:]
     assert answers.at((), 100, "optical", source) == [], "it is told once"

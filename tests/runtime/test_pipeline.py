@@ -171,7 +171,7 @@ def test_value_comes_from_text_and_measured_from_maps(
     context.use_segmentation(labels)
     write(engine, "<answer> 5.00 m </answer>")
     answer = context.answer(QUESTION, "maps")
-    assert answer.status is Status.OK
+    assert answer.status is Status.DISAGREES and "5.00 m" in answer.message
     assert answer.value == pytest.approx(5.0)
     assert answer.measured == pytest.approx(1.55, rel=0.05)
     assert not answer.agree
@@ -288,7 +288,32 @@ def test_the_direct_answer_is_there_before_the_maps(
     found = next(event for event in events if isinstance(event, Unmeasured))
     assert found.answer.value == 2.0 and np.isnan(found.answer.measured)
     assert not context.has_map("depth")
+    assert not found.answer.checked and found.answer.message == "not checked against maps"
     assert isinstance(next(events), SpatialAnswer) and context.has_map("depth")
+
+
+def test_a_direct_answer_is_checked_by_maps_that_are_there(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    context.use_depth(scene(frame)[0])
+    context.use_segmentation(scene(frame, mugs=())[1])
+    write(engine, "<answer> 2.00 m </answer>")
+    events = context.ask(QUESTION, "direct")
+    told = next(event for event in events if isinstance(event, Unmeasured)).answer
+    assert told.status is Status.NOT_VISIBLE and math.isnan(told.value) and told.text == "2.00 m"
+
+
+def test_the_text_of_an_answer_holds_no_tags(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    depth, labels = scene(frame)
+    context.use_depth(depth)
+    context.use_segmentation(labels)
+    measured = context.answer(QUESTION, "maps").measured
+    for wrote in ("<obj> {} </obj>", "<think> {}", "{} </obj>"):
+        write(engine, f"<answer> {wrote.format(f'{measured:.2f} m')} </answer>")
+        answer = context.answer(QUESTION, "maps")
+        assert (answer.status, answer.text) == (Status.OK, f"{measured:.2f} m"), wrote
 
 
 def test_cancelled_map_can_be_made_later(context: FrameContext) -> None:

@@ -91,6 +91,9 @@ def record_of(answer: SpatialAnswer, stamp_ns: int) -> dict[str, Any]:
         "unit": answer.unit,
         "measured": _number(answer.measured),
         "agree": answer.agree,
+        "checked": answer.checked,
+        "answered_by": answer.answered_by.name,
+        "question_understood": answer.question_understood,
         "low": _number(answer.low),
         "high": _number(answer.high),
         "objects": [

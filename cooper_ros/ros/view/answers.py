@@ -22,6 +22,9 @@ def answer_json(reply: Any) -> dict[str, Any]:
         "high": number(answer.high),
         "measured": number(answer.measured),
         "agree": answer.agree,
+        "checked": answer.checked,
+        "answered_by": answer.answered_by.name,
+        "understood": answer.question_understood,
         "message": answer.message,
         "objects": [_object(item) for item in answer.objects],
         "scale_source": answer.scale_source.name,
@@ -46,6 +49,7 @@ def progress_json(feedback: Any) -> dict[str, Any]:
         "turn": int(feedback.turn),
         "delta": feedback.text_delta,
         "direct": direct.text if direct.status == int(Status.OK) else "",
+        "checked": bool(direct.checked),
     }
 
 

@@ -227,8 +227,8 @@ function follow(item, message) {
   if (message.turn !== item.turn) item.text = "";
   item.turn = message.turn;
   item.text = (item.text || "") + message.delta;
-  if (message.direct) item.direct = message.direct;
-  item.entry.querySelector(".a").textContent = item.direct ? `${item.direct} (first answer)` : "...";
+  if (message.direct) item.direct = `${message.direct} (first answer${message.checked ? "" : ", not checked"})`;
+  item.entry.querySelector(".a").textContent = item.direct || "...";
   const place = message.queue > 0 ? `, ${message.queue} before it` : "";
   const text = item.text.slice(-200);
   item.entry.querySelector(".f").textContent = `${message.state}${place} ${text}`.trim();
@@ -256,9 +256,10 @@ function finish(id, item, reply) {
     else if (Number.isNaN(parseFloat(reply.text))) facts.push(`the maps ${reply.agree ? "agree" : "differ"}`);
     else facts.push(`on the maps ${reply.measured.toFixed(2)}${unit}, ${reply.agree ? "agrees" : "differs"}`);
     item.entry.classList.add(reply.measured === null ? "alone" : reply.agree ? "agree" : "differ");
+    if (!reply.checked && reply.message) facts.push(reply.message);
   } else {
     facts.push(reply.message);
-    const looked = ["AMBIGUOUS", "NOT_VISIBLE", "NO_ANSWER", "UNPARSED"].includes(reply.status);
+    const looked = ["AMBIGUOUS", "NOT_VISIBLE", "NO_ANSWER", "UNPARSED", "DISAGREES"].includes(reply.status);
     item.entry.classList.add(looked ? "differ" : "refused");
   }
   if (reply.age > 0) facts.push(`image ${reply.age.toFixed(2)} s old`);
