@@ -15,4 +15,10 @@ __path__ = extend_path(__path__, __name__)
 # imports this package first. Not a default: nothing leaves the robot (docs/security.md).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+# A program of ours that is stopped while it still imports ends without a traceback.
+from cooper_ros.core import stopping
+
+if stopping.is_program():
+    stopping.end_at_once()
+
 __version__ = "0.2.0"

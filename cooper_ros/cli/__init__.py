@@ -7,15 +7,18 @@ Exit codes: 0 it worked, 1 it did not, 2 it was used wrongly.
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from cooper_ros import __version__
+from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from types import ModuleType
 
 # name -> (module, one line for `cooper --help`)
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
@@ -36,6 +39,8 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
 
 
 def _overview() -> argparse.ArgumentParser:
+    import argparse
+
     width = max(map(len, SUBCOMMANDS))
     lines = [f"  {name.ljust(width)}  {text}" for name, (_, text) in SUBCOMMANDS.items()]
     parser = argparse.ArgumentParser(
@@ -53,6 +58,8 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def _parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog=f"cooper {name}",
         description=(module.__doc__ or "").strip(),
@@ -69,16 +76,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Wrong use exits with SystemExit(2), as argparse does. Errors of this package are for people
     and are printed without traceback (COOPER_DEBUG=1 shows it); anything else is a bug and
-    raises.
+    raises. Stopped by SIGINT, SIGTERM or SIGHUP, or with nobody left who reads the output: 1,
+    after children were ended and files closed.
     """
-    chosen = _overview().parse_args(argv)
+    name = "cooper"
+    with stopping.raising() as stopped:
+        try:
+            chosen = _overview().parse_args(argv)
+            name = f"cooper {chosen.subcommand}"
+            code = _run(chosen)
+            sys.stdout.flush()
+            return code
+        except (BrokenPipeError, KeyboardInterrupt) as error:
+            return _ended_early(name, error)
+        except BaseException as error:
+            if not stopped():
+                raise
+            return _ended_early(name, error)  # whatever the signal became on its way
+
+
+def _ended_early(name: str, error: BaseException) -> int:
+    """A reader that has gone needs no message."""
+    with stopping.ignoring():
+        stopping.close_pipe()
+        if not isinstance(error, BrokenPipeError):
+            try:
+                print(f"{name}: interrupted", file=sys.stderr, flush=True)
+            except OSError:  # the terminal has gone too
+                pass
+    return 1
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    import importlib
+
     try:
         module = importlib.import_module(SUBCOMMANDS[chosen.subcommand][0])
         parser = _parser_of(chosen.subcommand, module)
         return int(module.run(parser.parse_args(chosen.arguments)) or 0)
-    except KeyboardInterrupt:
-        print(f"cooper {chosen.subcommand}: interrupted", file=sys.stderr)
-        return 1
+    except BrokenPipeError:
+        raise
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "cooper_ros":
             raise

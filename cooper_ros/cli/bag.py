@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -109,13 +109,6 @@ def run(args: argparse.Namespace) -> int:
     return {"record": _record, "play": _play, "ask": _ask, "info": _info}[args.action](args)
 
 
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
 def _start_ros(argv: list[str] | None = None) -> None:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -131,13 +124,14 @@ def _record(args: argparse.Namespace) -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.parameter import Parameter
 
+    from cooper_ros.core import stopping
     from cooper_ros.core.errors import BagError
     from cooper_ros.ros.bags.recording import Recorder
 
     if bool(args.topics) + args.all + bool(args.regex) != 1:
         print("cooper bag record: name topics, or give --all or --regex", file=sys.stderr)
         return 2
-    stop = _stop_on_signals()
+    stop = stopping.event()
     _start_ros(args.ros_args)
     try:
         recorder = Recorder(
@@ -178,10 +172,11 @@ def _record(args: argparse.Namespace) -> int:
 def _play(args: argparse.Namespace) -> int:
     import rclpy
 
+    from cooper_ros.core import stopping
     from cooper_ros.ros.bags.playing import Player
     from cooper_ros.ros.bags.reading import Bag
 
-    stop = _stop_on_signals()
+    stop = stopping.event()
     with Bag(args.bag) as bag:
         topics = None if args.topics is None else bag.choose(args.topics)
         _start_ros(args.ros_args)
@@ -224,14 +219,15 @@ def _ask(args: argparse.Namespace) -> int:
                     print(f"cooper bag ask: {args.node} is not active", file=sys.stderr)
                     return 1
             pictures = frames(bag, image, info, args.every, args.limit)
-            for record in ask_bag(
+            asked = ask_bag(
                 client, pictures, args.questions, mode=args.mode, timeout_s=args.timeout
-            ):
-                records.append(record)
-                _show(record, bag.start_ns)
-    if args.out:
-        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
-        args.out.write_text(lines, encoding="utf-8")
+            )
+            with open(args.out or os.devnull, "w", encoding="utf-8") as out:
+                for record in asked:  # written as they come: an interrupted run keeps its answers
+                    records.append(record)
+                    out.write(json.dumps(record, sort_keys=True) + "\n")
+                    out.flush()
+                    _show(record, bag.start_ns)
     answered = sum(record["status"] == "OK" for record in records)
     digest = digest_of(records)
     print(f"{answered} of {len(records)} questions answered; all answers: sha256 {digest}")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
 
 STOP_S = 5.0
@@ -39,10 +40,7 @@ def running(commands: Mapping[str, Sequence[str]]) -> Iterator[Callable[[], None
     Yields a function that raises ProcessEnded when one of them has ended by itself. Their output
     goes to stderr: standard output belongs to the command's own report.
     """
-    processes = {
-        name: subprocess.Popen([sys.executable, "-m", *command], stdout=sys.stderr)
-        for name, command in commands.items()
-    }
+    processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def alive() -> None:
         for name, process in processes.items():
@@ -50,14 +48,21 @@ def running(commands: Mapping[str, Sequence[str]]) -> Iterator[Callable[[], None
                 raise ProcessEnded(f"the {name} ended with code {process.returncode}, see above")
 
     try:
+        for name, command in commands.items():
+            processes[name] = subprocess.Popen([sys.executable, "-m", *command], stdout=sys.stderr)
         yield alive
     finally:
-        for process in processes.values():
-            process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + STOP_S
-        for process in processes.values():
-            try:
-                process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        with stopping.ignoring():  # a second ctrl-C must not leave them behind
+            _end(list(processes.values()))
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + STOP_S
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

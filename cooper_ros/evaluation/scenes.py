@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core import paths
+from cooper_ros.core import paths, stopping
 from cooper_ros.core.types import Frame, Intrinsics
 
 SPLIT = "test"
@@ -213,7 +213,7 @@ def _rendered(jobs: list[Job], block: int, processes: int) -> Iterator[Job]:
         return
     # llvmpipe threads of several renderers would fight for the same cores
     os.environ.setdefault("LP_NUM_THREADS", "1")
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, stopping.ignore) as pool:
         for start in range(0, len(jobs), block):
             part = jobs[start : start + block]
             missing = [job for job in part if not job.path.exists()]

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from cooper_ros.core import stopping
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -15,6 +17,7 @@ _work: Callable[[Any], Any] | None = None
 
 def _start(make: Callable[..., Callable[[Any], Any]], arguments: Sequence[Any]) -> None:
     global _work
+    stopping.ignore()
     _work = make(*arguments)
 
 

@@ -25,6 +25,7 @@ import rclpy
 from lifecycle_msgs.srv import GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from cooper_ros.action import Reason
 from cooper_ros.core.types import (
@@ -78,6 +79,9 @@ class MeasuredDistance:
     memory_age_s: float = 0.0
 
 
+SLICE_S = 0.2
+
+
 class CooperClient:
     """Talks to one perception node. Safe to use from several threads, one call at a time.
 
@@ -94,7 +98,8 @@ class CooperClient:
         self._owns_rclpy = not rclpy.ok()
         if self._owns_rclpy:
             set_defaults()
-            rclpy.init()
+            # Python's own handlers stay: rclpy's would close the context at once.
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self._target = node.rstrip("/")
         self._node = Node(name)
         self._executor = SingleThreadedExecutor()
@@ -275,7 +280,10 @@ class CooperClient:
                 return None
             left = timeout_s - (time.monotonic() - started) + MARGIN_S
             future = client.call_async(request)
-            self._executor.spin_until_future_complete(future, timeout_sec=left)
+            deadline = time.monotonic() + left
+            while not future.done() and (left := deadline - time.monotonic()) > 0.0:
+                # In slices: Python hears of ctrl-C between waits only.
+                self._executor.spin_until_future_complete(future, min(left, SLICE_S))
             if not future.done():
                 client.remove_pending_request(future)
                 return None

@@ -15,6 +15,7 @@ from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 
+from cooper_ros.core import stopping
 from cooper_ros.ros.guard import GuardedExecutor
 
 POLL_S = 0.1
@@ -29,8 +30,8 @@ LINGER_S = 0.25
 
 
 def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
-    """Spin the node until SIGINT, SIGTERM or a ROS shutdown; returns the exit code: 0 after a
-    stop, 2 for a parameter or name on the command line that the node does not take.
+    """Spin the node until SIGINT, SIGTERM, SIGHUP or a ROS shutdown; returns the exit code: 0
+    after a stop, 2 for a parameter or name on the command line that the node does not take.
 
     Our own signal handlers instead of rclpy's: those close the context at once, and the replies to
     waiting clients could not be sent any more. Under `ros2 launch` ctrl-C arrives twice, from the
@@ -39,9 +40,7 @@ def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
     A node may have `close(timeout_s) -> bool` (False: a thread is still in foreign code) and
     `pending` (calls that still need the executor to send their reply).
     """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stopping.event()
     try:
         rclpy.init(
             args=list(argv) if argv is not None else None,
@@ -61,7 +60,7 @@ def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
         print(f"cannot start: {error}", file=sys.stderr)
         return WRONG_USE
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stopping.SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             ended = _close(node, executor)

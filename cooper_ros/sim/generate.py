@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
 
 SCENES_PER_SHARD = 20
@@ -86,7 +87,7 @@ def generate(jobs: list[Job], processes: int) -> Iterator[tuple[Job, int]]:
         return
     # llvmpipe threads of several renderers would fight for the same cores
     os.environ.setdefault("LP_NUM_THREADS", "1")
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, stopping.ignore) as pool:
         for job, (count, _) in zip(missing, pool.imap(render_shard, missing), strict=True):
             yield job, count
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
 from cooper_ros.ros.view.session import Session, SessionLimit
 
@@ -116,11 +117,12 @@ async def _talk(
 
 
 async def serve(node: Any) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code. Prints the page's address."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; returns the exit code. Prints the page's address."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in stopping.SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, stop.set)
     host, port = node.value("host"), int(node.value("port"))
     runner = web.AppRunner(make_app(node), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
