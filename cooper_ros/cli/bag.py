@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info = _action(actions, "info", "what a bag holds", "cooper bag info run7")
     info.add_argument("bag", type=Path, help="bag folder, .mcap or .db3 file")
     info.add_argument("--json", action="store_true", help="last line: one JSON object")
+    mend = _action(
+        actions, "repair", "give a recording that was cut off its index and metadata.yaml",
+        "cooper bag repair run7",
+    )  # fmt: skip
+    mend.add_argument("bag", type=Path, help="bag folder, .mcap or .db3 file")
+    mend.add_argument("--json", action="store_true", help="last line: one JSON object")
 
 
 def _action(actions: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -106,7 +112,10 @@ def _add_ask(actions: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run an action."""
     args.ros_args = getattr(args, "ros_args", None)
-    return {"record": _record, "play": _play, "ask": _ask, "info": _info}[args.action](args)
+    actions = {
+        "record": _record, "play": _play, "ask": _ask, "info": _info, "repair": _repair
+    }  # fmt: skip
+    return actions[args.action](args)
 
 
 def _start_ros(argv: list[str] | None = None) -> None:
@@ -174,10 +183,9 @@ def _play(args: argparse.Namespace) -> int:
 
     from cooper_ros.core import stopping
     from cooper_ros.ros.bags.playing import Player
-    from cooper_ros.ros.bags.reading import Bag
 
     stop = stopping.event()
-    with Bag(args.bag) as bag:
+    with _opened(args.bag) as bag:
         topics = None if args.topics is None else bag.choose(args.topics)
         _start_ros(args.ros_args)
         try:
@@ -200,10 +208,9 @@ def _play(args: argparse.Namespace) -> int:
 def _ask(args: argparse.Namespace) -> int:
     from cooper_ros.cli.processes import running, use_private_domain
     from cooper_ros.ros.bags.asking import ask_bag, digest_of, frames
-    from cooper_ros.ros.bags.reading import Bag
 
     own = {} if args.node else {"node": _node_command(args)}
-    with Bag(args.bag) as bag:
+    with _opened(args.bag) as bag:
         image, info = bag.camera(args.image, args.camera_info)
         if info is None:
             print(f"no camera_info beside {image.name}: no metres", file=sys.stderr)
@@ -250,14 +257,14 @@ def _show(record: dict[str, Any], start_ns: int) -> None:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from cooper_ros.ros.bags.reading import Bag
 
-    with Bag(args.bag) as bag:
+    with _opened(args.bag) as bag:
         duration = bag.duration_s
         report = {
             "bag": str(args.bag),
             "seconds": duration,
             "messages": bag.message_count,
+            "lost": bag.lost,
             "topics": {t.name: {"type": t.type_name, "messages": t.count} for t in bag.topics},
         }
         print(f"{args.bag}: {bag.message_count} messages in {duration:.1f} s")
@@ -267,6 +274,37 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report))
     return 0
+
+
+def _repair(args: argparse.Namespace) -> int:
+    from cooper_ros.core.errors import BagError
+    from cooper_ros.ros.bags.reading import Bag
+    from cooper_ros.ros.bags.repair import is_sound, repair
+
+    if not args.bag.exists():
+        raise BagError(f"there is no bag {args.bag}: give its folder, or a .mcap or .db3 file")
+    sound = is_sound(args.bag)
+    lost = [] if sound else repair(args.bag)
+    with Bag(args.bag) as bag:
+        count, seconds = bag.message_count, bag.duration_s
+    done = "is whole, nothing was changed" if sound else "repaired"
+    print(f"{args.bag}: {done}; {count} messages in {seconds:.1f} s")
+    for problem in lost:
+        print(f"  {problem}")
+    if args.json:
+        report = {"bag": str(args.bag), "repaired": not sound, "messages": count, "lost": lost}
+        print(json.dumps(report))
+    return 0
+
+
+def _opened(path: Path) -> Any:
+    """A bag, with a word about what is missing of it."""
+    from cooper_ros.ros.bags.reading import Bag
+
+    bag = Bag(path)
+    if bag.lost:
+        print(f"cooper bag: {bag.lost}", file=sys.stderr)
+    return bag
 
 
 def _report(report: dict[str, Any], as_json: bool) -> None:

@@ -268,15 +268,16 @@ def test_damaged_bags_end_with_a_reason(recorded: tuple[Path, list[bytes]], tmp_
         broken.mkdir()
         (broken / file.name).write_bytes(damaged)
         (broken / "metadata.yaml").write_text((source / "metadata.yaml").read_text())
-        with pytest.raises(BagError, match=name):
+        read: list[bytes] = []
+        try:
             with Bag(broken) as bag:
-                assert [m.data for m in bag.messages(["/rec/image"])] == recorded[1], "differs"
-                raise BagError(f"{name}: the damage did not reach the images")
-    (tmp_path / "cut" / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
-    pytest.raises(BagError, Bag, tmp_path / "cut")
-    (tmp_path / "cut" / "metadata.yaml").unlink()
-    with pytest.raises(BagError, match="metadata.yaml"):
-        Bag(tmp_path / "cut")
+                read.extend(m.data for m in bag.messages(["/rec/image"]))
+                assert bag.lost, "it does not say that something is missing"
+        except BagError as error:
+            assert name in str(error)
+        assert read == recorded[1][: len(read)], name
+    with pytest.raises(BagError, match="holds no"):
+        Bag(tmp_path)
     with pytest.raises(BagError, match="there is no bag"):
         Bag(tmp_path / "nowhere")
 

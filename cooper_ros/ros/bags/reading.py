@@ -11,6 +11,7 @@ from typing import Any
 from rosbags.rosbag2 import Reader
 
 from cooper_ros.core.errors import BagError
+from cooper_ros.ros.bags.recovery import Recovered, storage_files
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -40,25 +41,38 @@ class Recorded:
 class Bag:
     """A bag folder, or a single .mcap or .db3 file, opened for reading.
 
-    Raises BagError where it cannot be read, with the reason and what helps.
+    A recording that did not end properly is read as far as it goes; `lost` says, for people, what
+    is missing of it, "" if nothing is. Raises BagError where nothing can be read, with the reason
+    and what helps.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
         if not self.path.exists():
             raise BagError(f"there is no bag {self.path}: give its folder, or a .mcap or .db3 file")
+        self.lost = ""
+        self._reader: Any
         try:
             self._reader = Reader(self.path)
             self._reader.open()
-        except BagError:
-            raise
-        except FileNotFoundError as error:
-            raise BagError(
-                f"{self.path} is no bag: a bag folder has a metadata.yaml, which is written when "
-                "recording ends properly; try the .mcap or .db3 file in it"
-            ) from error
         except Exception as error:  # rosbags raises many kinds on damaged files
-            raise BagError(f"{self.path} cannot be read as a bag: {error}") from error
+            self._recover(error)
+
+    def _recover(self, error: Exception) -> None:
+        """Read what a recorder left that did not come to its end."""
+        if not storage_files(self.path):
+            raise BagError(
+                f"{self.path} is no bag: it holds no .mcap or .db3 file ({error})"
+            ) from error
+        try:
+            self._reader = Recovered.open_bag(self.path)
+        except BagError as reason:
+            raise BagError(f"{self.path} cannot be read as a bag: {error}; {reason}") from error
+        missing = self._reader.lost or ["metadata.yaml is missing or damaged"]
+        self.lost = (
+            f"{self.path} did not end properly ({'; '.join(missing)}): read as far as it goes; "
+            "`cooper bag repair` makes it whole"
+        )
 
     def __enter__(self) -> Bag:
         return self
@@ -115,7 +129,9 @@ class Bag:
             for connection, stamp_ns, data in self._reader.messages(chosen, start, stop):
                 yield Recorded(connection.topic, connection.msgtype, int(stamp_ns), bytes(data))
         except Exception as error:
-            raise BagError(f"{self.path} is damaged: {error}") from error
+            raise BagError(
+                f"{self.path} is damaged: {error}; `cooper bag repair` keeps what is readable"
+            ) from error
 
     def choose(self, wanted: Sequence[str]) -> list[str]:
         """Names of these topics as the bag has them (a missing leading "/" is forgiven)."""

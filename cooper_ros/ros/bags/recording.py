@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
@@ -14,8 +16,10 @@ from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 from cooper_ros.core.errors import BagError
 from cooper_ros.ros.bags.definitions import Definitions, message_class
 from cooper_ros.ros.bags.policies import to_bag, to_record
+from cooper_ros.ros.bags.repair import repair
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+FLUSH_S = 0.5
 LOOK_S = 0.2
 """How often new topics are looked for [s]."""
 NEVER_RECORDED = ("/rosout", "/parameter_events", "/clock")
@@ -28,6 +32,7 @@ class Recorder(Node):
     `topics`: names, resolved as this node's own (namespace and remaps apply); empty = all whose
     name matches `pattern`. The bag is made with the first message, so that a recording of nothing
     leaves nothing behind. Message times are those of this node's clock (`use_sim_time` works).
+    Every `FLUSH_S` all that came is handed to the system: a recorder that is killed loses no more.
     Spin and close it in one thread: SQLite wants it so.
     Raises BagError when the target exists or the storage is unknown.
     """
@@ -62,7 +67,9 @@ class Recorder(Node):
         self.problems: dict[str, str] = {}
         self.error: BaseException | None = None
         self.look()
-        self.create_timer(LOOK_S, self.look)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulation may stand still
+        self.create_timer(LOOK_S, self.look, clock=steady)
+        self.create_timer(FLUSH_S, self.flush, clock=steady)
 
     @property
     def message_count(self) -> int:
@@ -127,9 +134,28 @@ class Recorder(Node):
             stamp_ns = self.get_clock().now().nanoseconds
             self._writer.write(self._connections[topic], stamp_ns, data)
         except Exception as error:  # disk full, no permission: each storage has its own kind
-            self.error = BagError(f"cannot write {self.path}: {error}")
+            self._failed(error)
             return
         self.counts[topic] += 1
+
+    def _failed(self, error: Exception) -> None:
+        kept = "; what was recorded before can be read" if self.message_count else ""
+        self.error = BagError(f"cannot write {self.path}: {error}{kept}")
+
+    def flush(self) -> None:
+        """Hand all that was received to the operating system."""
+        storage: Any = self._writer.storage if self._writer is not None else None
+        if storage is None or self.error is not None:
+            return
+        try:
+            if self._storage == "mcap":
+                if storage.chunk.msgs:
+                    storage.close_chunk()
+                storage.bio.flush()
+            else:
+                storage.conn.commit()
+        except Exception as error:  # as above
+            self._failed(error)
 
     def _connect(self, topic: str, type_name: str) -> Any:
         if self._writer is None:
@@ -139,6 +165,9 @@ class Recorder(Node):
                 mode = CompressionMode.STORAGE if mcap else CompressionMode.MESSAGE
                 writer.set_compression(mode, CompressionFormat.ZSTD)
             writer.open()
+            if self._storage == "sqlite3":
+                # Between two commits the file stays as it is, whatever happens.
+                writer.storage.conn.execute("PRAGMA cache_spill = OFF")  # type: ignore[union-attr]
             self._writer = writer
         text, digest = self._definitions.of(type_name)
         return self._writer.add_connection(
@@ -150,8 +179,20 @@ class Recorder(Node):
         )
 
     def close(self) -> None:
-        """End the recording and write its index."""
+        """End the recording and write its index; on a full disk as far as there is room."""
         writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        try:
+            if writer is not None and self.error is None:
+                writer.close()
+        except Exception as error:
+            self._failed(error)
+        if writer is not None and self.error is not None:
+            self._rescue(writer)
         self.destroy_node()
+
+    def _rescue(self, writer: Writer) -> None:
+        """After a failed write: keep what is whole. It can be read without an index too."""
+        with contextlib.suppress(Exception):
+            writer.abort()
+        with contextlib.suppress(Exception):
+            repair(self.path)
