@@ -144,7 +144,7 @@ def _show(event: Event) -> None:
 
 
 def _print(answer: SpatialAnswer) -> None:
-    from cooper_ros.core.types import Status
+    from cooper_ros.core.types import AnsweredBy, Status
 
     if answer.status is Status.OK:
         print(answer.text)
@@ -152,7 +152,11 @@ def _print(answer: SpatialAnswer) -> None:
         print(f"{answer.status.name.lower()}: {answer.message}", file=sys.stderr)
         if answer.text:  # nobody shall take it for the answer
             print(f"the model wrote: {answer.text}")
-    if finite(answer.measured) is not None:
+    if answer.question_understood:
+        print(f"understood: {answer.question_understood}")
+    if answer.answered_by is AnsweredBy.MEASURED:
+        print("measured on the maps alone: the model was taught no such question")
+    elif finite(answer.measured) is not None:
         verdict = "agrees" if answer.agree else "does not agree"
         print(f"measured on the maps: {answer.measured:.2f} {answer.unit} ({verdict})")
     if answer.message and answer.status is Status.OK:

@@ -1,12 +1,13 @@
 """The same quantity a question asks for, measured on the maps of the frame.
 
-This never feeds into an answer's value; it stands beside it, so that a robot can see whether text
-and maps agree.
+For what a model was taught this never feeds into an answer's value; it stands beside it, so that a
+robot can see whether text and maps agree. What no model was taught is answered by it alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from cooper_ros.core.query import (
     HEIGHT,
     LEFT,
     NEARER,
+    NEAREST,
     PRESENCE,
     REACHABLE,
     RIGHT,
@@ -130,10 +132,10 @@ class _Measurer:
     def run(self) -> tuple[float, list[Segment]]:
         family = self.query.family
         if family == COUNT:
-            found = sorted(self._found(0), key=lambda segment: segment.box[0])
+            found = sorted(self._meant(), key=lambda segment: segment.box[0])
             return float(len(found)), found
         if family == PRESENCE:
-            found = _nearest_first(self._found(0))[:1]
+            found = _nearest_first(self._meant())[:1]
             return float(bool(found)), found
         if family == "free":
             depth, intrinsics = self._metric()
@@ -141,7 +143,7 @@ class _Measurer:
         self._all_in_view()
         objects = [self._single(index) for index in range(len(self.query.objects))]
         if family in (LEFT, RIGHT):
-            return self._side(objects), objects
+            return float(self._is_beside(objects, family == LEFT)), objects
         return self._metric_value(objects), objects
 
     def _metric_value(self, objects: list[Segment]) -> float:
@@ -169,12 +171,39 @@ class _Measurer:
             return float(first_is_nearer != (family == NEARER))
         raise ValueError(f"unknown question family {family!r}")
 
-    def _side(self, objects: list[Segment]) -> float:
+    def _meant(self) -> list[Segment]:
+        """What is counted: within the radius and on the side that the query names."""
+        found = self._found(0)
+        if math.isfinite(self.query.radius_m):
+            found = [s for s in found if self._distance(s) <= self.query.radius_m]
+        if self.query.side:
+            reference = [self._single(1)] if len(self.query.objects) > 1 else []
+            found = [
+                s for s in found if self._is_beside([s, *reference], self.query.side == LEFT)
+            ]
+        return found
+
+    def _distance(self, segment: Segment) -> float:
+        """Distance [m] of an object; refused where it is not known, so that no count is short."""
+        depth, intrinsics = self._metric()
+        mask = np.flatnonzero(self.segmentation.mask(segment))
+        distance = geometry.object_distance(depth, mask, intrinsics)
+        if not math.isfinite(distance):
+            place = _place(ObjectReference.from_segment(segment))
+            raise _Refused(Status.NO_ANSWER, f"no valid depth on the {segment.label} {place}")
+        return distance
+
+    def _is_beside(self, objects: Sequence[Segment], left: bool) -> bool:
+        """Whether the first lies left (right) of the second, of the camera's axis without one."""
         width = self.segmentation.labels.shape[1]
-        first, second = (
+        columns = [
             geometry.mask_centre(self.segmentation.mask(segment), width)[0] for segment in objects
-        )
-        return float(first < second if self.query.family == LEFT else first > second)
+        ]
+        if len(columns) == 1:
+            camera = self.intrinsics
+            known = camera is not None and camera.is_valid
+            columns.append(camera.cx if camera and known else (width - 1) / 2.0)
+        return columns[0] < columns[1] if left else columns[0] > columns[1]
 
     def _found(self, index: int) -> list[Segment]:
         name = self.query.objects[index]
@@ -191,6 +220,12 @@ class _Measurer:
 
     def _single(self, index: int) -> Segment:
         name, found = self.query.objects[index], self._found(index)
+        if not found:
+            raise _Refused(Status.NOT_VISIBLE, f"no {name} in view")
+        pick = self.query.picks[index] if self.query.picks else ""
+        if len(found) > 1 and pick:
+            ordered = sorted(found, key=self._distance)
+            return ordered[0 if pick == NEAREST else -1]
         if len(found) > 1:
             candidates = tuple(map(ObjectReference.from_segment, _nearest_first(found)))
             raise _Refused(

@@ -6,15 +6,17 @@ import math
 from dataclasses import replace
 
 from cooper_ros.core.measure import Measurement
-from cooper_ros.core.query import REACHABLE, Query
+from cooper_ros.core.query import Query
 from cooper_ros.core.types import (
     MODEL_SOURCE,
     NAN,
+    AnsweredBy,
     Kind,
     ObjectReference,
     SpatialAnswer,
     Status,
 )
+from cooper_ros.reasoning.canonical import answer_text, canonical_question
 from cooper_ros.reasoning.chains import format_value, parse_chains
 from cooper_ros.reasoning.loop import LoopResult
 from cooper_ros.reasoning.reading import Reading, read_answer
@@ -52,12 +54,12 @@ def build_answer(
         measured=measurement.value if measurement is not None else NAN,
         objects=_objects(loop, measurement),
         trace=loop.trace,
-        question_understood=query.text if query is not None else "",
+        question_understood=canonical_question(query) if query is not None else "",
         message=measurement.message if measurement is not None else "",
     )
     if loop.status is not Status.OK:
         return replace(base, message=_LOOP_MESSAGES.get(loop.status, base.message))
-    if query is not None and measurement is not None and _needs_metres(query):
+    if query is not None and measurement is not None and query.needs_metres:
         if measurement.status is Status.NOT_METRIC:
             return replace(base, status=Status.NOT_METRIC)
     reading = read_answer(base.text, query)
@@ -101,8 +103,40 @@ def failed_answer(
         status,
         unit=query.unit,
         message=message,
-        question_understood=query.text,
+        question_understood=canonical_question(query),
     )
+
+
+def measured_answer(question: str, query: Query, measurement: Measurement) -> SpatialAnswer:
+    """The answer to a question that no text of a model was asked for: the measurement, in words.
+
+    `agree` is False and `confidence` NaN, because there is nothing to compare; the value is NaN
+    and the status that of the measurement unless it is OK.
+    """
+    found = measurement.status is Status.OK
+    return SpatialAnswer(
+        question,
+        query.kind,
+        measurement.status,
+        answer_text(query, measurement.value) if found else "",
+        measurement.value,
+        query.unit,
+        measured=measurement.value,
+        objects=measurement.objects,
+        message=measurement.message,
+        question_understood=canonical_question(query),
+        answered_by=AnsweredBy.MEASURED if found else AnsweredBy.UNKNOWN,
+    )
+
+
+def in_asked_unit(answer: SpatialAnswer, query: Query | None) -> SpatialAnswer:
+    """The answer with its text in the unit that was asked for; `value` stays in metres.
+
+    Only where it is OK: of others the text is what the model wrote.
+    """
+    if query is None or not query.asked_unit or answer.status is not Status.OK:
+        return answer
+    return replace(answer, text=answer_text(query, answer.value))
 
 
 _LOOP_MESSAGES = {
@@ -111,10 +145,6 @@ _LOOP_MESSAGES = {
     Status.TIMEOUT: "out of time before the answer",
     Status.ERROR: "generation failed",
 }
-
-
-def _needs_metres(query: Query) -> bool:
-    return query.unit == "m" or query.family == REACHABLE
 
 
 def _objects(

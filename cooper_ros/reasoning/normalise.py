@@ -7,17 +7,19 @@ import unicodedata
 
 from cooper_ros.core.classes import PLURALS, SYNONYMS
 from cooper_ros.core.errors import QuestionError
+from cooper_ros.reasoning.lengths import NumberError, find_lengths, prepare
 from cooper_ros.reasoning.phrasings import synonym_plural
-from cooper_ros.reasoning.units import METRES_PER_UNIT, NUMBER_WORDS
 
 MAX_CHARACTERS = 200
 MAX_WORDS = 40
 
 _CONTRACTIONS = (
     (re.compile(r"\b(what|where|which|how|there|it|that|who)'s\b"), r"\1 is"),
-    (re.compile(r"\b(is|are|was|does|do)n't\b"), r"\1 not"),
+    (re.compile(r"\b(is|are|was|does|do|can|could)n't\b"), r"\1 not"),
+    (re.compile(r"\bi'd\b"), "i would"),
     (re.compile(r"'s\b"), ""),
 )
+_PICTURE = "image|picture|photo|photograph|room|scene|view|frame"
 # Phrases that name one thing with two words; "can" is also a verb and "in" also an inch.
 _PHRASES = tuple(
     (re.compile(pattern), replacement)
@@ -30,19 +32,21 @@ _PHRASES = tuple(
         (r"\b(?:dining|coffee|kitchen) table(s?)\b", r"table\1"),
         (r"\b(?:coffee|tea) (?:mug|cup)(s?)\b", r"mug\1"),
         (r"\b(?:water|wine|beer) bottle(s?)\b", r"bottle\1"),
+        (r"\b(?:floor|table|desk|standing) lamp(s?)\b", r"lamp\1"),
         (r"\bpersons\b", "people"),
-        (r"^\W*(?:hello|hi|hey|ok)\b(?:,? robot\b)?\s*,?", ""),
-        (r"\bcan (?:the|this) robot (?=(?:go|drive|move|see|reach)\b)", "can i "),
-        (r"\b(?:in|on) (?:the|this|that) (?:image|picture|photo|photograph|room|scene|view|frame)"
-         r"(?=\s*[?.!]?\s*$)", ""),
+        (r"^\W*(?:hello|hi|hey|ok|okay)\b(?:,?\s*(?:there|robot|cooper)\b)?[\s,.!:]*", ""),
+        (r"^\W*(?:robot|cooper)\b\s*[,.!:]+\s*(?=\w+ )", ""),
+        (r",\s*(?:robot|cooper)\b(?=\W*$)", ""),
+        (r"\b(?:can|could) (?:the|this) robot (?=(?:go|drive|move|see|reach)\b)", "can i "),
+        (rf"\b(?:in|on) (?:the|this|that) (?:{_PICTURE})(?=\s*[?.!]*\s*$)", "in view"),
     )
 )
-_NUMBER_UNIT = re.compile(
-    r"(?<![\w.])(\d+(?:[.,]\d+)?|a|one|two|three|four|five|six|seven|eight|nine|ten)\s*("
-    + "|".join(sorted(METRES_PER_UNIT, key=len, reverse=True))
-    + r")\b(?!\s+front)"
-)
-_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[,?]")
+_DROPPED = re.compile(r"[\"'`\u2018\u2019\u201c\u201d()\[\]{}*~\u00bf]|(?<=[a-z])-(?=[a-z])")
+_LONGEST_M = 1e4
+_TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|[^\W\d_]+|\S")
+_ENDS = frozenset(".!?;\u2026")
+_WORDLESS = frozenset(("So", "Sk", "Cf", "Cc", "Co", "Cn", "Cs", "Mn", "Me"))
+"""Categories of characters that carry no word: emoji, accents left alone, control characters."""
 
 SYNONYM_WORDS: dict[str, str] = {
     **SYNONYMS,
@@ -64,17 +68,30 @@ def check_length(text: str) -> None:
         raise QuestionError(f"the question has {words} words, at most {MAX_WORDS} are understood")
 
 
-def _number_and_unit(match: re.Match[str]) -> str:
-    number, unit = match.group(1), match.group(2)
-    if number == "a":
-        value = 1.0 if METRES_PER_UNIT[unit] and len(unit) > 2 else None
-    elif number in NUMBER_WORDS:
-        value = float(NUMBER_WORDS[number])
-    else:
-        value = float(number.replace(",", "."))
-    if value is None:
-        return match.group(0)
-    return f" {value * METRES_PER_UNIT[unit]:.2f} m "
+def question_words(text: str) -> list[str]:
+    """The words of a question in lower case, with synonyms replaced and lengths in metres.
+
+    "." stands between sentences; a character that is no part of a word is a word of its own.
+    Raises QuestionError when the text is empty, too long, or holds a number that cannot be read.
+    """
+    check_length(text)
+    lowered = prepare("".join(map(_plain, text)))
+    for pattern, replacement in _CONTRACTIONS + _PHRASES:
+        lowered = pattern.sub(replacement, lowered)
+    lowered = _DROPPED.sub(" ", _lengths_in_metres(lowered))
+    words: list[str] = []
+    for token in _TOKEN.findall(lowered):
+        word = {"&": "and", ":": ",", "\u2013": ",", "\u2014": ","}.get(token, token)
+        word = "." if word in _ENDS else SYNONYM_WORDS.get(word, word)
+        if len(word) == 1 and unicodedata.category(word) in _WORDLESS:
+            continue
+        if word not in (",", ".") or (words and words[-1] not in (",", ".")):
+            words.append(word)
+    while words and words[-1] in (",", "."):
+        words.pop()
+    if not words:
+        raise QuestionError("the question has no words: ask for example 'how far is the mug?'")
+    return words
 
 
 def normalise_question(text: str) -> str:
@@ -82,16 +99,30 @@ def normalise_question(text: str) -> str:
 
     "What's the distance to the CUP?" -> "what is the distance to the mug ?";
     "within 80cm" -> "within 0.80 m". The result ends with " ?". Unknown words are kept (the
-    parser names them). Raises QuestionError when the text is empty or too long.
+    parser names them). Raises QuestionError as `question_words`.
     """
-    check_length(text)
-    lowered = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    for pattern, replacement in _CONTRACTIONS + _PHRASES:
-        lowered = pattern.sub(replacement, lowered)
-    lowered = _NUMBER_UNIT.sub(_number_and_unit, lowered)
-    tokens = [SYNONYM_WORDS.get(token, token) for token in _TOKEN.findall(lowered)]
-    while tokens and tokens[-1] in ",?":
-        tokens.pop()
-    if not tokens:
-        raise QuestionError("the question has no words: ask for example 'how far is the mug?'")
-    return " ".join([token for token in tokens if token != "?"] + ["?"])
+    return " ".join([*question_words(text), "?"])
+
+
+def _plain(letter: str) -> str:
+    """The letter without a font of its own; "\u00b2" and "\u00bd" stay, they are no digits."""
+    special = letter.isnumeric() and not letter.isdecimal()
+    return letter if special else unicodedata.normalize("NFKC", letter)
+
+
+def _lengths_in_metres(text: str) -> str:
+    try:
+        lengths = find_lengths(text)
+    except NumberError as error:
+        raise QuestionError(f"{error}: give one length, as in '0.80 m'") from error
+    for length in reversed(lengths):
+        shown = text[length.start : length.end]
+        if length.low == length.low:
+            raise QuestionError(f"{shown!r} is a range: give one length, as in '0.80 m'")
+        # what is asked is what is shown: a length that two decimals would change is refused
+        metres = f"{length.value:.2f}"
+        changed = abs(float(metres) - length.value) > 0.05 * length.value
+        if not 0.0 < length.value <= _LONGEST_M or changed:
+            raise QuestionError(f"{shown!r} is no length from 0.01 m to {_LONGEST_M:g} m")
+        text = f"{text[: length.start]} {metres} m {text[length.end :]}"
+    return text

@@ -1,42 +1,66 @@
-"""Parsing a question into a `Query`: family, objects, radius.
+"""Parsing a question into a `Query`: family, objects, and what it says about them.
 
 Rules on words, not a model: they serve the measurement beside the model's answer, and refuse what
-a small model was never taught. Free-form models may be asked anything; there a QuestionError only
-means that nothing can be measured.
+a small model was never taught. Every word counts: a question has one of the forms of `forms` as a
+whole, or it is refused with the words that have no place in it. Free-form models may be asked
+anything; there a QuestionError only means that nothing can be measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from cooper_ros.core.classes import CLASS_NAMES, PLURALS, STUFF
 from cooper_ros.core.errors import QuestionError
-from cooper_ros.core.query import FAMILIES, Query
+from cooper_ros.core.query import COUNT, FAMILIES, FARTHEST, NEAREST, PRESENCE, Query
 from cooper_ros.core.types import NAN
-from cooper_ros.reasoning.normalise import SYNONYM_WORDS, normalise_question
-from cooper_ros.reasoning.phrasings import render_question, renderings
+from cooper_ros.reasoning.canonical import canonical_question
+from cooper_ros.reasoning.forms import (
+    MENTION,
+    PICK_MARKS,
+    RADIUS,
+    UNIT_WORDS,
+    Match,
+    form_words,
+    match_form,
+)
+from cooper_ros.reasoning.normalise import SYNONYM_WORDS, question_words
+from cooper_ros.reasoning.phrasings import PHRASINGS, render_question, renderings
+from cooper_ros.reasoning.units import UNIT_SYMBOLS
 
-# Words that a question may contain besides class names. What is not here, and no name, is unknown.
+# Words that are understood in some question besides class names and the words of the forms: they
+# are named as left over, not as unknown.
 _GRAMMAR_WORDS = frozenset(
     """
     a an the is are was be it its this that there here any some me my you your i we us our
     how far away distant distance range apart between from to of and or than which what who one
-    near nearer nearest close closer closest farther farthest further furthest left right side
+    near nearer nearest close closer closest farthest farther further furthest left right side
     in on at front behind back before many much number count amount metres meters metre meter m
     wide width broad tall height high within less reach reachable grasp get not free space room
     clear ahead forward go drive move walk obstacle way can could do does did see find have visible
     present please tell give say hello hi hey ok robot camera exist exists view now current
-    currently object thing up down
+    currently object thing up down no . ,
     """.split()
 )
-_NEAR = frozenset({"near", "nearer", "nearest", "close", "closer", "closest"})
-_FAR = frozenset({"farther", "farthest", "further", "furthest"})
 _MODAL_FOLLOWERS = frozenset({"you", "i", "we", "it", "be", "one", "reach", "see", "get"})
 _ARTICLES = frozenset({"a", "an", "the", "any", "some", "of", "my", "your", "our", "this", "that"})
-_FILLER = _ARTICLES | {"and", "or", ",", "than", "from", "to", "is", "away", "it"}
 # Words that relate one object to another in a way that no family expresses.
-_RELATIONS = frozenset({"in", "on", "at", "before"})
+_RELATIONS = frozenset({"in", "on", "at", "before", "near"})
+_LONG = 24  # of a longer question only the ends are tried as what is left over
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A word of the question, an object with its "nearest", or a radius.
+
+    `mark`: what stands for it in a form; `text`: its words; `name`: class of an object.
+    """
+
+    mark: str
+    text: str
+    name: str = ""
 
 
 @lru_cache(maxsize=8)
@@ -57,16 +81,21 @@ def _is_modal(tokens: Sequence[str], index: int) -> bool:
     return following in _MODAL_FOLLOWERS or (not previous and following in _ARTICLES)
 
 
-def _mentions(
-    tokens: Sequence[str], table: dict[str, tuple[str, bool]]
-) -> list[tuple[int, str]]:
-    """(token index, class name) of every object named, in order."""
-    found = []
-    for index, token in enumerate(tokens):
-        if token not in table or (token == "can" and _is_modal(tokens, index)):
-            continue
-        found.append((index, table[token][0]))
-    return found
+def _items(words: Sequence[str], table: dict[str, tuple[str, bool]]) -> list[_Item]:
+    items: list[_Item] = []
+    for index, word in enumerate(words):
+        if word in table and not (word == "can" and _is_modal(words, index)):
+            name = table[word][0]
+            if items and items[-1].mark in PICK_MARKS:
+                pick = items.pop()
+                items.append(_Item(PICK_MARKS[pick.mark], f"{pick.text} {word}", name))
+            else:
+                items.append(_Item(MENTION, word, name))
+        elif word == "m" and items and items[-1].mark[0].isdecimal():
+            items.append(_Item(RADIUS, f"{items.pop().text} m"))
+        else:
+            items.append(_Item(word, word))
+    return items
 
 
 def _known(names: Sequence[str]) -> str:
@@ -74,24 +103,20 @@ def _known(names: Sequence[str]) -> str:
 
 
 def _reject_unknown(
-    tokens: Sequence[str], names: Sequence[str], table: Mapping[str, object]
+    items: Sequence[_Item], names: Sequence[str], table: Mapping[str, object]
 ) -> None:
-    unknown = []
-    for index, token in enumerate(tokens):
-        if token in table or token in (",", "?") or token in unknown:
+    unknown: list[str] = []
+    for index, item in enumerate(items):
+        word = item.mark
+        if item.name or word == RADIUS or word in unknown:
             continue
-        if token == "can" and _is_modal(tokens, index):
+        # names that are words of other questions as well stay words where they are no class
+        other_name = word in CLASS_NAMES or word in PLURALS.values()
+        modal = word == "can" and _is_modal([i.mark for i in items], index)
+        if modal or (word in ("robot", "floor") and word not in table):
             continue
-        if token in CLASS_NAMES or token in PLURALS.values():
-            if token not in ("robot", "can", "floor"):
-                unknown.append(token)
-            continue
-        is_number = token[0].isdigit()
-        if token in _GRAMMAR_WORDS and token != "can":
-            continue
-        if is_number and index + 1 < len(tokens) and tokens[index + 1] == "m":
-            continue
-        unknown.append(token)
+        if other_name or not (word in _GRAMMAR_WORDS or word in form_words()):
+            unknown.append(word)
     if unknown:
         listed = ", ".join(repr(word) for word in unknown)
         raise QuestionError(
@@ -109,123 +134,140 @@ def _examples() -> str:
     )
 
 
-def _family(tokens: Sequence[str], objects: Sequence[str], radius: float) -> str | None:
-    """Family by key words; None when nothing fits."""
-    words = set(tokens)
-    pairs = set(zip(tokens, tokens[1:], strict=False))
-    first = tokens[0]
-    choice = first in ("which", "what", "who") or "or" in words
-    if ("how", "many") in pairs and not words & {"metres", "meters", "m", "metre", "meter"}:
-        return "count"
-    if ("number", "of") in pairs or ("amount", "of") in pairs or first == "count":
-        return "count"
-    if radius == radius:
-        return "reachable" if not words & (_NEAR | _FAR) else None
-    if words & {"wide", "width", "broad"}:
-        return "width"
-    if words & {"tall", "height", "high"}:
-        return "height"
-    if len(objects) == 2:
-        return _pair_family(words, choice)
-    if len(objects) == 1:
-        if ("in", "front") in pairs or words & {"left", "right", "behind"}:
-            return None
-        if words & {"far", "away", "distance", "distant", "range", "near", "close"}:
-            return "distance"
-        if words & {"metres", "meters", "m"} and "many" in words:
-            return "distance"
-        if words & {"there", "see", "visible", "find", "any", "present", "have", "exist", "exists"}:
-            return "presence"
-        return None
-    if not objects and (
-        words & {"free", "space", "room", "clear", "obstacle"}
-        or (words & {"far", "much", "go"} and words & {"ahead", "forward", "drive", "move"})
-    ):
-        return "free"
-    return None
-
-
-def _pair_family(words: set[str], choice: bool) -> str | None:
-    if words & {"left", "right"}:
-        return None if choice else ("left" if "left" in words else "right")
-    if choice and words & _NEAR:
-        return "nearer"
-    if choice and words & _FAR:
-        return "farther"
-    if "front" in words or ("than" in words and words & _NEAR):
-        return None if choice and "what" not in words else "front"
-    if "behind" in words or ("than" in words and words & _FAR):
-        return None if choice and "what" not in words else "behind"
-    if words & {"far", "distance", "apart", "between", "away", "range"}:
-        return "between"
-    return None
-
-
-def _unsupported_relation(tokens: Sequence[str], mentions: Sequence[tuple[int, str]]) -> str | None:
-    """A preposition between two objects that the family does not mean, e.g. "on the table"."""
-    if len(mentions) < 2:
-        return None
-    between = list(tokens[mentions[0][0] + 1 : mentions[1][0]])
-    text = " ".join(between)
-    for phrase in ("in front of", "on the left side of", "on the right side of", "on the left of",
-                   "on the right of", "at the left of", "at the right of"):
-        text = text.replace(phrase, "")
-    for word in text.split():
-        if word in _RELATIONS:
-            return word
-    return None
-
-
 def parse_question(text: str, names: Sequence[str] = CLASS_NAMES) -> Query:
     """Parse a question about objects in `names` (class names of the model, id order).
 
     Accepts upper case, missing punctuation, synonyms, plurals, articles and other units. The
     query's `text` is the question as the model was taught it: the normalised words where they are
-    one of the phrasings, otherwise the family's first phrasing.
+    one of the phrasings, otherwise the family's first phrasing; "" for what no model was taught.
 
-    Raises QuestionError: empty, over 200 characters or 40 words, unknown words (listed together
-    with the known names), objects that do not fit the family, or a question of no known family.
+    Raises QuestionError: empty, over 200 characters or 40 words, a number that cannot be read,
+    unknown words (listed together with the known names), objects that do not fit the family, or
+    words that have no place in any known question (named).
     """
-    normalised = normalise_question(text)
-    tokens = normalised.split()[:-1]
     table = _singulars(tuple(names))
-    _reject_unknown(tokens, names, table)
-    mentions = _mentions(tokens, table)
-    objects = tuple(dict.fromkeys(name for _, name in mentions))
-    radius = _radius(tokens)
-    family = _family(tokens, objects, radius)
-    relation = _unsupported_relation(tokens, mentions)
-    if family is None or relation is not None or "not" in tokens:
-        what = f"the relation {relation!r} is not" if relation else "the question is not"
+    items = _items(question_words(text), table)
+    _reject_unknown(items, names, table)
+    query = _read(items)
+    if query is None:
+        raise _refusal(items, names)
+    _check_objects(query, names)
+    return query
+
+
+def _read(items: Sequence[_Item]) -> Query | None:
+    """The query of these words, None if they are no question as a whole."""
+    match = match_form([item.mark for item in items])
+    if match is None:
+        return None
+    units = {UNIT_SYMBOLS[item.mark] for item in items if item.mark in UNIT_WORDS}
+    if len(units) > 1 or (units and FAMILIES[match.family].unit != "m"):
+        return None
+    return _query(match, items[match.first : match.last], "".join(units - {"m"}))
+
+
+def _query(match: Match, core: Sequence[_Item], asked_unit: str) -> Query:
+    objects = tuple(item.name for item in core if item.name)
+    marks = {PICK_MARKS[NEAREST]: NEAREST, PICK_MARKS[FARTHEST]: FARTHEST}
+    picks = tuple(marks.get(item.mark, "") for item in core if item.name)
+    radius = next((float(item.text.split()[0]) for item in core if item.mark == RADIUS), NAN)
+    query = Query(
+        match.family,
+        objects,
+        radius,
+        picks=picks if any(picks) else (),
+        side=match.side,
+        asked_unit=asked_unit,
+    )
+    if not query.taught:
+        return query
+    said = " ".join([*(item.text for item in core), "?"])
+    rendered = renderings(query.family, objects, radius)
+    return replace(query, text=said if said in rendered else rendered[0])
+
+
+def _refusal(items: Sequence[_Item], names: Sequence[str]) -> QuestionError:
+    """The reason why these words are no question: those of them that have no place in one."""
+    left, nearest = _left_over(items)
+    first = left[0].mark if left else ""
+    shown = " ".join(item.text for item in left).strip(" .,")
+    reason = "the question is not understood"
+    if first in _RELATIONS and nearest is not None:
+        reason = f"the relation {first!r} is not understood"
+    if not shown and left:
+        reason += ": it is more than one sentence"
+    elif shown and nearest is not None:
+        reason += f": {shown!r} is left over after '{canonical_question(nearest)}'"
+        wanted = len(nearest.objects)
+        found = [item.name for item in items if item.name]
+        if any(item.name for item in left):
+            reason += (
+                f" (a {nearest.family!r} question needs {wanted} different object(s), "
+                f"found: {', '.join(found)})"
+            )
+    elif shown:
+        reason += f": {shown!r} has no place in it"
+    return QuestionError(f"{reason}; known questions are: {_examples()}", names)
+
+
+def _left_over(items: Sequence[_Item]) -> tuple[Sequence[_Item], Query | None]:
+    """The fewest neighbouring words without which the rest is a question, and that question, later
+    ones before the first; else the words that the most similar phrasing does not have."""
+    count = len(items)
+    spans = [(first, size) for size in range(1, count) for first in range(count - size, 0, -1)]
+    if count > _LONG:
+        spans = [(first, size) for first, size in spans if first + size == count]
+    for first, size in [*spans, *((0, size) for size in range(1, count))]:
+        query = _read([*items[:first], *items[first + size :]])
+        if query is not None:
+            return items[first : first + size], query
+    return _unlike(items), None
+
+
+def _unlike(items: Sequence[_Item]) -> Sequence[_Item]:
+    """The words that the most similar taught phrasing does not have."""
+    best: tuple[float, Sequence[_Item]] = (0.0, items)
+    for family, words in _taught_words():
+        objects = FAMILIES[family].object_count
+        rest, score = [], 0.0
+        for item in items:
+            objects -= bool(item.name)
+            known = objects >= 0 if item.name else item.mark in words
+            if known:
+                score += 1.0
+            if known and item.mark != RADIUS:  # a number is always named
+                continue
+            rest.append(item)
+        score /= len(items) + len(words)
+        if score > best[0] and rest:
+            best = (score, rest)
+    return best[1]
+
+
+@lru_cache(maxsize=1)
+def _taught_words() -> tuple[tuple[str, frozenset[str]], ...]:
+    """(family, its words and marks) of every taught phrasing."""
+    bare = dict.fromkeys("abn", "")
+    return tuple(
+        (family, frozenset(text.replace("{r} m", RADIUS).format(**bare).split()))
+        for family, texts in PHRASINGS.items()
+        for text in texts
+    )
+
+
+def _check_objects(query: Query, names: Sequence[str]) -> None:
+    things = list(zip(query.objects, query.picks or ("",) * len(query.objects), strict=True))
+    same = len(query.objects) == 2 and query.objects[0] == query.objects[1]
+    if same and not (all(query.picks) and things[0] != things[1]):
         raise QuestionError(
-            f"{what} understood; known questions are: {_examples()}", names
-        )
-    _check_objects(family, objects, mentions, names)
-    rendered = renderings(family, objects, radius)
-    return Query(family, objects, radius, normalised if normalised in rendered else rendered[0])
-
-
-def _radius(tokens: Sequence[str]) -> float:
-    for token, following in zip(tokens, tokens[1:], strict=False):
-        if token[0].isdigit() and following == "m":
-            return float(token)
-    return NAN
-
-
-def _check_objects(
-    family: str, objects: Sequence[str], mentions: Sequence[tuple[int, str]], names: Sequence[str]
-) -> None:
-    wanted = FAMILIES[family].object_count
-    repeated = len(mentions) > len(objects)
-    if len(objects) != wanted or repeated:
-        found = ", ".join(name for _, name in mentions) or "none"
-        raise QuestionError(
-            f"a {family!r} question needs {wanted} different object(s), found: {found}; "
-            f"the objects known are: {_known(names)}",
+            f"a {query.family!r} question needs 2 different object(s), "
+            f"found: {', '.join(query.objects)}; the objects known are: {_known(names)}",
             names,
         )
-    if family == "count" and objects[0] in STUFF:
-        raise QuestionError(f"{objects[0]!r} has no instances that could be counted", names)
+    counted = query.family == COUNT or (query.family == PRESENCE and not query.taught)
+    for index, (name, pick) in enumerate(things):
+        if name in STUFF and (pick or (counted and index == 0)):
+            raise QuestionError(f"{name!r} has no instances that could be counted", names)
 
 
 def known_question_words(names: Sequence[str] = CLASS_NAMES) -> tuple[str, ...]:

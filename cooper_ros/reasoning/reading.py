@@ -6,13 +6,12 @@ Only text goes in here; no map, no measurement.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cooper_ros.core.classes import PLURALS, SYNONYMS
 from cooper_ros.core.query import Query
 from cooper_ros.core.types import NAN, Kind, Status
-from cooper_ros.reasoning.units import METRES_PER_UNIT, NUMBER_WORDS
+from cooper_ros.reasoning.lengths import Number, NumberError, find_lengths, find_numbers, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +35,22 @@ MAX_LENGTH_M = 1e5  # more is a slip of the decoder, not a distance a camera can
 
 _BOXED = re.compile(r"\\boxed\{+([^{}]*)\}+")
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}|\\[,;!~ ]|[$~\u2248*]")
-_NUMBER = r"(?:\d+(?:[.,]\d+)?|\.\d+)"
-_WORD_NUMBER = "|".join(NUMBER_WORDS)
-_UNIT = "|".join(sorted(METRES_PER_UNIT, key=len, reverse=True))
-_START, _END = r"(?<![\w.,+-])", r"(?![\w])"
-_FEET_INCHES = re.compile(
-    rf"{_START}({_NUMBER})\s*(?:feet|foot|ft|'|\u2032)\s*(?:and\s*)?"
-    rf"({_NUMBER})\s*(?:inches|inch|in\b|''|\"|\u2033)"
+# "at least 2 m" bounds a length, "not 2 m" denies one: neither says what it is.
+_BOUND_BEFORE = re.compile(
+    r"(?:\b(?:than|at least|at most|over|under|up to|beyond|above|below|within|not|exceeds?"
+    r"|exceeding|maximum|minimum|max|min)|n't|[<>\u2264\u2265])"
+    r"\s*(?:of|about|roughly|approximately|only|just|even|quite|exactly)?\s*$"
 )
-_RANGE = re.compile(
-    rf"{_START}({_NUMBER})\s*({_UNIT})?\s*(?:-|\u2013|to)\s*({_NUMBER})\s*({_UNIT}){_END}"
-    rf"|\bbetween ({_NUMBER})\s*({_UNIT})?\s*and\s*({_NUMBER})\s*({_UNIT}){_END}"
+_BOUND_BEHIND = re.compile(
+    r"^\s*(?:\+|or (?:more|less|fewer|further|farther|closer)\b|at (?:most|least)\b)"
 )
-_LENGTH = re.compile(rf"{_START}({_NUMBER}|{_WORD_NUMBER})\s*({_UNIT}){_END}")
-_MARKS = re.compile(rf"{_START}({_NUMBER})\s*('(?!')|\u2032|''|\"|\u2033)")
-_BARE = re.compile(rf"{_START}({_NUMBER}){_END}(?!\s*[.,]?\s*\d)")
-_BROKEN = re.compile(r"\d\s+\.?\d|\d\s*\.\s+\d")  # "1 4 2 m", "1 . 4 m"
-_INTEGER = re.compile(rf"(?<![\w.,+-])(\d+|{_WORD_NUMBER})(?![\w])(?![.,]\d)")
 _NONE = re.compile(r"\b(?:none|not visible|not in view|cannot be seen|can't be seen)\b")
 _YES = re.compile(r"\b(?:yes|true)\b")
 _NO = re.compile(r"\b(?:no|false)\b")
+_NOT = re.compile(r"\b(?:not|neither|nor|cannot)\b|n't\b")
+_NO_ANSWER = re.compile(
+    r"\bno (?:idea|clue|answer|way|information)\b|\bnot (?:yes|no|true|false)\b"
+)
 
 
 def read_answer(text: str, query: Query | None = None) -> Reading:
@@ -87,90 +82,59 @@ def _content(text: str) -> tuple[str, bool]:
     boxes = [box for box in boxes if box.strip()]
     chosen = boxes[-1] if boxes else text
     plain = _LATEX.sub(lambda match: f" {match.group(1) or ''} ", chosen)
-    return " ".join(plain.lower().replace("\u2019", "'").split()), bool(boxes)
+    return " ".join(prepare(plain).split()), bool(boxes)
 
 
 def _unparsed(kind: Kind, message: str, unit: str = "") -> Reading:
     return Reading(NAN, unit, kind, Status.UNPARSED, message)
 
 
-def _number(text: str) -> float:
-    if text in NUMBER_WORDS:
-        return float(NUMBER_WORDS[text])
-    if re.fullmatch(r"[1-9]\d{0,2},\d{3}", text):
-        return float(text.replace(",", ""))  # a thousands separator
-    return float(text.replace(",", "."))
-
-
-def _lengths(content: str) -> list[tuple[float, float, float]]:
-    """(value, low, high) in metres of every length written; low and high NaN without a range."""
-    found: list[tuple[float, float, float]] = []
-
-    def take(convert: Callable[[re.Match[str]], tuple[float, float, float]]) -> Callable[..., str]:
-        def replacement(match: re.Match[str]) -> str:
-            found.append(convert(match))
-            return " ; "
-
-        return replacement
-
-    def feet_inches(match: re.Match[str]) -> tuple[float, float, float]:
-        return _number(match[1]) * 0.3048 + _number(match[2]) * 0.0254, NAN, NAN
-
-    def span(match: re.Match[str]) -> tuple[float, float, float]:
-        first, first_unit, second, unit = (match[i] or match[i + 4] for i in range(1, 5))
-        low = _number(first) * METRES_PER_UNIT[first_unit or unit]
-        high = _number(second) * METRES_PER_UNIT[unit]
-        return (low + high) / 2.0, min(low, high), max(low, high)
-
-    def single(match: re.Match[str]) -> tuple[float, float, float]:
-        return _number(match[1]) * METRES_PER_UNIT[match[2]], NAN, NAN
-
-    def marks(match: re.Match[str]) -> tuple[float, float, float]:
-        factor = 0.3048 if match[2] in ("'", "\u2032") else 0.0254
-        return _number(match[1]) * factor, NAN, NAN
-
-    rest = content
-    for pattern, convert in (
-        (_FEET_INCHES, feet_inches),
-        (_RANGE, span),
-        (_LENGTH, single),
-        (_MARKS, marks),
-    ):
-        rest = pattern.sub(take(convert), rest)
-    return found
+def _only_bounds(content: str, item: Number) -> bool:
+    before, behind = content[: item.start], content[item.end :]
+    return bool(_BOUND_BEFORE.search(before) or _BOUND_BEHIND.search(behind))
 
 
 def _read_length(content: str, boxed: bool) -> Reading:
-    if _BROKEN.search(content):
-        return _unparsed(Kind.DISTANCE, "a broken number in the answer", "m")
-    found = _lengths(content)
-    if not found and boxed:
-        found = [(_number(number), NAN, NAN) for number in _BARE.findall(content)]
-    distinct = {round(value, 6) for value, _, _ in found}
+    try:
+        found = find_lengths(content)
+        if not found and boxed:
+            found = find_lengths(f"{content.rstrip(' .')} m")
+    except NumberError as error:
+        return _unparsed(Kind.DISTANCE, f"in the answer {error}", "m")
+    if any(_only_bounds(content, length) for length in found):
+        return _unparsed(Kind.DISTANCE, "the answer bounds or denies a length", "m")
+    distinct = {round(length.value, 6) for length in found}
     if not distinct:
         return _unparsed(Kind.DISTANCE, "no length with a unit in the answer", "m")
     if len(distinct) > 1:
         listed = ", ".join(f"{value:g} m" for value in sorted(distinct))
         return _unparsed(Kind.DISTANCE, f"several lengths in the answer: {listed}", "m")
-    value, low, high = found[0]
-    if not value <= MAX_LENGTH_M:
-        return _unparsed(Kind.DISTANCE, f"{value:g} m is no plausible length", "m")
-    return Reading(value, "m", Kind.DISTANCE, Status.OK, low=low, high=high)
+    first = found[0]
+    if not first.value <= MAX_LENGTH_M:
+        return _unparsed(Kind.DISTANCE, f"{first.value:g} m is no plausible length", "m")
+    return Reading(first.value, "m", Kind.DISTANCE, Status.OK, low=first.low, high=first.high)
 
 
 def _read_count(content: str) -> Reading:
-    numbers = {int(_number(number)) for number in _INTEGER.findall(content)}
+    try:
+        found = find_numbers(content)
+    except NumberError as error:
+        return _unparsed(Kind.COUNT, f"in the answer {error}")
+    numbers = {item.value for item in found}
     if not numbers and _NONE.search(content):
-        numbers = {0}
+        numbers = {0.0}
     if len(numbers) != 1:
-        why = "several integers" if numbers else "no integer"
+        why = "several numbers" if numbers else "no integer"
         return _unparsed(Kind.COUNT, f"{why} in the answer")
-    return Reading(float(numbers.pop()), "", Kind.COUNT, Status.OK)
+    (number,) = numbers
+    if not number.is_integer() or any(_only_bounds(content, item) for item in found):
+        return _unparsed(Kind.COUNT, "no exact integer in the answer")
+    return Reading(number, "", Kind.COUNT, Status.OK)
 
 
 def _read_boolean(content: str) -> Reading:
     yes, no = bool(_YES.search(content)), bool(_NO.search(content))
-    if yes == no:
+    if yes == no or _NO_ANSWER.search(content):
         return _unparsed(Kind.BOOLEAN, "neither a clear yes nor a clear no in the answer")
     return Reading(float(yes), "", Kind.BOOLEAN, Status.OK)
 
@@ -179,6 +143,8 @@ def _read_choice(content: str, query: Query) -> Reading:
     words = re.findall(r"[a-z]+", content)
     names = {PLURALS.get(name, name): name for name in query.objects}
     named = {names.get(word, SYNONYMS.get(word, word)) for word in words} & set(query.objects)
+    if _NOT.search(content):
+        return _unparsed(Kind.CHOICE, "the answer denies something instead of naming an object")
     if len(named) != 1:
         why = "both objects" if named else "neither object"
         return _unparsed(Kind.CHOICE, f"the answer names {why}")
@@ -186,9 +152,17 @@ def _read_choice(content: str, query: Query) -> Reading:
 
 
 def _read_free(content: str, boxed: bool) -> Reading:
-    if _lengths(content):
+    if _holds_length(content):
         return _read_length(content, boxed)
     for reading in (_read_boolean(content), _read_count(content)):
         if reading.status is Status.OK:
             return reading
     return Reading(NAN, "", Kind.TEXT, Status.OK)
+
+
+def _holds_length(content: str) -> bool:
+    """Whether a length is written, readable or not."""
+    try:
+        return bool(find_lengths(content))
+    except NumberError:
+        return True

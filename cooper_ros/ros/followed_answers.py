@@ -23,7 +23,8 @@ from cooper_ros.core.types import (
     SpatialAnswer,
     Status,
 )
-from cooper_ros.reasoning.chains import format_metres
+from cooper_ros.reasoning.canonical import unit_of
+from cooper_ros.reasoning.units import format_length
 
 KEPT = 8
 """Questions per camera that are followed; one more ends the oldest."""
@@ -98,7 +99,7 @@ def _continued(answer: SpatialAnswer, places: dict[int, Segment]) -> SpatialAnsw
         now,
         value=distance,
         measured=distance,
-        text=format_metres(distance),
+        text=format_length(distance, unit_of(answer.question_understood)),
         answered_by=AnsweredBy.MEASURED,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cooper_ros.core.errors import GenerationCancelled
-from cooper_ros.core.types import SpatialAnswer, Status
+from cooper_ros.core.types import AnsweredBy, SpatialAnswer, Status
 from cooper_ros.reasoning.verdict import NOT_CHECKED
 from cooper_ros.ros.calls import PendingCall
 from cooper_ros.ros.narration import Narrator
@@ -16,7 +16,7 @@ from cooper_ros.ros.perception import Perception, explain
 from cooper_ros.ros.refusals import DeadlineError, message_of, status_of
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.runtime.cancel import CancelToken
-from cooper_ros.runtime.events import Event, Unmeasured
+from cooper_ros.runtime.events import Event, MapRequested, Unmeasured
 
 GRACE_S = 0.03
 """How long the model has to stop by itself [s]; then the goal ends with what was told so far."""
@@ -102,6 +102,8 @@ class ReasonCall(PendingCall):
             return
         self._direct = context.ask(self.question, "direct", self.cancel)
         for event in self._direct:
+            if isinstance(event, MapRequested):
+                return  # no model was taught the question: it is measured once its maps are there
             self.narrator.direct_text(event)
             if isinstance(event, Unmeasured):
                 self.narrator.answered_directly(self._located(event.answer))
@@ -111,19 +113,20 @@ class ReasonCall(PendingCall):
     def _reason(self, perception: Perception, cancel: CancelToken) -> Outcome:
         self._look(perception.frame, perception.context, perception.calibration_problem)
         direct = self._measured_direct(perception)
-        if not self._mode:
-            return self._outcome(direct or self._partial(Status.NO_ANSWER, ""), direct)
+        if not self._mode and direct is not None:
+            return self._outcome(direct, direct)
         if self._mode == "maps":  # they are in front of the question: the model will not ask
             self.narrator.maps(perception)
         answer: SpatialAnswer | None = None
-        for event in perception.context.ask(self.question, self._mode, cancel):
+        for event in perception.context.ask(self.question, self._mode or "direct", cancel):
             if isinstance(event, SpatialAnswer):
                 answer = explain(event, perception)
             else:
                 self.narrator.event(event, perception)
         if answer is None:
             raise RuntimeError("the pipeline ended without an answer")
-        return self._outcome(answer, direct, reasoned=True)
+        thought = answer.answered_by is not AnsweredBy.MEASURED
+        return self._outcome(answer, direct, reasoned=thought)
 
     def _measured_direct(self, perception: Perception) -> SpatialAnswer | None:
         """The direct answer, compared with the maps that are there now."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cooper_ros.core.errors import GenerationCancelled, QuestionError
 from cooper_ros.core.measure import Measurement, measure_maps
-from cooper_ros.core.query import REACHABLE, Query
+from cooper_ros.core.query import Query
 from cooper_ros.core.types import (
     NAN,
     ReasoningStep,
@@ -17,7 +17,7 @@ from cooper_ros.core.types import (
     Status,
     StepType,
 )
-from cooper_ros.reasoning.crosscheck import build_answer, failed_answer
+from cooper_ros.reasoning.crosscheck import build_answer, failed_answer, in_asked_unit
 from cooper_ros.reasoning.drafts import END as ANSWER_END
 from cooper_ros.reasoning.drafts import draft, rest_of
 from cooper_ros.reasoning.loop import (
@@ -40,6 +40,12 @@ from cooper_ros.runtime.generation import (
     GeneratedText,
     generate_latents,
     stream_text,
+)
+from cooper_ros.runtime.measuring import (
+    measured_events,
+    only_measured,
+    stamped,
+    with_measured_bounds,
 )
 from cooper_ros.runtime.store import GeneratedMap, map_conditions, script_of
 
@@ -161,7 +167,7 @@ def ask(
 
 
 def understand(context: FrameContext, question: str) -> tuple[Query | None, str]:
-    """The parsed question and the text that the model is fed.
+    """The parsed question and the text that the model is fed ("" where its maps answer alone).
 
     A word-level model takes only questions of its grammar; a byte-level one takes any, and those of
     the grammar are measured besides. Raises QuestionError, which names the known words.
@@ -196,10 +202,13 @@ def _events(
     decoding: Decoding | None,
 ) -> Iterator[Event]:
     started = time.monotonic()
-    if query is not None and _needs_metres(query) and not context.has_metres:
+    if query is not None and query.needs_metres and not context.has_metres:
         why = NO_INTRINSICS if context.store.intrinsics is None else RELATIVE_ONLY
         answer = failed_answer(question, Status.NOT_METRIC, why, query)
-        yield _stamped(context, answer, NAN, time.monotonic() - started)
+        yield stamped(context, answer, NAN, time.monotonic() - started)
+        return
+    if query is not None and only_measured(context, query):
+        yield from measured_events(context, question, query, cancel, started)
         return
     direct = mode == "direct"
     script = script_of(context.spec)
@@ -226,7 +235,7 @@ def _events(
         result = _cancelled(run)
     if run is None:
         answer = build_answer(question, query, result)
-        yield _stamped(context, answer, NAN, time.monotonic() - started)
+        yield stamped(context, answer, NAN, time.monotonic() - started)
     else:
         yield _finished(run, question, query, result, measurement)
 
@@ -253,10 +262,10 @@ def _finished(
     if not run.loop.direct:  # intervals were calibrated with maps in the context
         answer = _bounded(run.context.calibration, query, answer)
     if measurement is not None:
-        answer = _measured_bounds(run.context, query, answer, measurement)
-    answer = judge(answer, query, measurement)
+        answer = with_measured_bounds(run.context, query, answer, measurement)
+    answer = in_asked_unit(judge(answer, query, measurement), query)
     confidence = run.confidence if answer.text else NAN
-    return _stamped(run.context, answer, confidence, time.monotonic() - run.started)
+    return stamped(run.context, answer, confidence, time.monotonic() - run.started)
 
 
 def _cancelled(run: _Run | None) -> LoopResult:
@@ -272,10 +281,6 @@ def _cancelled(run: _Run | None) -> LoopResult:
     return replace(result, last_turn=text.text, trace=(*result.trace, step))
 
 
-def _needs_metres(query: Query) -> bool:
-    return query.unit == "m" or query.family == REACHABLE
-
-
 def _bounded(
     calibration: Calibration | None, query: Query | None, answer: SpatialAnswer
 ) -> SpatialAnswer:
@@ -285,30 +290,3 @@ def _bounded(
         return answer
     low, high = calibration.bounds(query.family, answer.value)
     return replace(answer, low=low, high=high)
-
-
-def _measured_bounds(
-    context: FrameContext, query: Query | None, answer: SpatialAnswer, measurement: Measurement
-) -> SpatialAnswer:
-    """The answer with the interval of the measured length, from the depth map's own scale."""
-    report = context.depth().scale
-    answer = replace(answer, gravity_known=context.gravity is not None)
-    if query is None or query.unit != "m" or report is None:
-        return answer
-    distances = [item.distance_m for item in measurement.objects]
-    low, high = report.length_bounds(answer.measured, distances)
-    return replace(answer, measured_low=low, measured_high=high)
-
-
-def _stamped(
-    context: FrameContext, answer: SpatialAnswer, confidence: float, seconds: float
-) -> SpatialAnswer:
-    return replace(
-        answer,
-        confidence=confidence,
-        scale_source=context.scale_source,
-        stamp_ns=context.frame.stamp_ns,
-        frame_id=context.frame.frame_id,
-        model_id=context.model_id,
-        seconds=seconds,
-    )

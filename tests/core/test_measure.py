@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -126,7 +127,8 @@ def test_without_scale_metres_are_refused_but_the_rest_works(room, missing):
     maps = {"depth": room.depth, "intrinsics": room.intrinsics, missing: None}
 
     def run(family, *objects):
-        return measure(Query(family, objects, 1.0), room.segmentation, **maps)
+        radius = 1.0 if family == "reachable" else math.nan
+        return measure(Query(family, objects, radius), room.segmentation, **maps)
 
     for family, objects in (
         ("distance", ("mug",)),
@@ -170,3 +172,61 @@ def test_names_and_sizes_are_checked(room):
     assert ask(room, "distance", "elephant").status is Status.BAD_QUESTION
     with pytest.raises(InvalidImageError, match="sizes"):
         measure(Query("free"), room.segmentation, room.depth[:5], room.intrinsics)
+
+
+def test_counting_within_a_radius_and_on_a_side(room):
+    """Balls at 1 m (columns 40 to 44) and 2 m (30 to 34), the axis at 47.5, the mug at 10 to 17."""
+    assert ask(room, "count", "ball", radius_m=1.5).value == 1
+    assert ask(room, "count", "ball", radius_m=2.5).value == 2
+    assert ask(room, "count", "ball", radius_m=0.5).value == 0
+    assert ask(room, "presence", "ball", radius_m=1.5).value == 1
+    assert ask(room, "presence", "chair", radius_m=1.5).value == 0
+
+    def count(family, *objects, **query):
+        query = Query(family, objects, **query)
+        return measure(query, room.segmentation, room.depth, room.intrinsics)
+
+    assert count("count", "ball", side="left").value == 2
+    assert count("count", "ball", side="right").value == 0
+    assert count("count", "ball", "mug", side="right").value == 2
+    assert count("count", "ball", "mug", side="right", radius_m=1.5).value == 1
+    assert count("presence", "chair", "mug", side="left").value == 0
+    beside = count("count", "mug", "ball", side="left", picks=("", "nearest"))
+    assert (beside.value, beside.status) == (1, Status.OK)
+    assert count("count", "mug", "ball", side="left").status is Status.AMBIGUOUS
+    assert count("count", "ball", "bed", side="left").status is Status.NOT_VISIBLE
+    assert count("left", "mug").value == 1 and count("right", "mug").value == 0
+    assert count("left", "chair").value == 0 and count("right", "chair").value == 1
+
+
+def test_the_axis_of_the_camera_divides_left_and_right(room):
+    moved = dataclasses.replace(room.intrinsics, cx=35.0)
+    query = Query("count", ("ball",), side="left")
+    assert measure(query, room.segmentation, room.depth, moved).value == 1
+    assert measure(query, room.segmentation, room.depth, None).value == 2
+
+
+def test_the_nearest_and_the_farthest_of_a_name(room):
+    def distance(pick):
+        query = Query("distance", ("ball",), picks=(pick,))
+        return measure(query, room.segmentation, room.depth, room.intrinsics)
+
+    near, far = distance("nearest"), distance("farthest")
+    assert near.value < far.value and near.objects[0].box[0] == 40
+    assert far.objects[0].box[0] == 30
+    which = Query("farther", ("ball", "ball"), picks=("nearest", "farthest"))
+    assert measure(which, room.segmentation, room.depth, room.intrinsics).value == 1
+    absent = Query("distance", ("bed",), picks=("nearest",))
+    assert measure(absent, room.segmentation, room.depth, room.intrinsics).status is (
+        Status.NOT_VISIBLE
+    )
+
+
+def test_a_count_is_never_short_for_want_of_depth(room):
+    """Without depth on one ball nobody knows how many are near."""
+    room.depth[55:60, 30:35] = np.nan
+    query = Query("count", ("ball",), 1.5)
+    result = measure(query, room.segmentation, room.depth, room.intrinsics)
+    assert result.status is Status.NO_ANSWER and "ball" in result.message
+    refused = measure(query, room.segmentation, None, room.intrinsics)
+    assert refused.status is Status.NOT_METRIC

@@ -12,10 +12,14 @@ from rclpy.serialization import serialize_message
 from toy_model import ANSWER, TURNS, write
 
 from cooper_ros.core.classes import CLASS_NAMES, SYNONYMS
-from cooper_ros.core.errors import CooperError
-from cooper_ros.core.query import FAMILIES
+from cooper_ros.core.errors import CooperError, QuestionError
+from cooper_ros.core.query import FAMILIES, REACHABLE, Query
 from cooper_ros.core.types import Frame, Intrinsics, Status
+from cooper_ros.reasoning.canonical import canonical_question
+from cooper_ros.reasoning.grammar import parse_question
 from cooper_ros.reasoning.phrasings import WORDS, render_question
+from cooper_ros.reasoning.reading import MAX_LENGTH_M, read_answer
+from cooper_ros.reasoning.units import UNIT_SYMBOLS
 from cooper_ros.ros import parameters
 from cooper_ros.ros.messages import from_answer, to_answer
 from cooper_ros.runtime.asking import understand
@@ -49,6 +53,36 @@ def make_text(random: np.random.Generator, text: str) -> str:
     return text
 
 
+def make_number(random: np.random.Generator) -> str:
+    """A written number, unit or length, whole or not."""
+    pieces = (*"0123456789", ".", ",", " ", "-", "/", "'", '"', "\u00bd", "\u0663", "\u00b2", "x",
+              " or ", " and ", " to ", "half ", "a ", "two ", "twenty-", "point ", "1,500", ".5",
+              *(f" {unit}" for unit in UNIT_SYMBOLS), "m", "mm", "cm")  # fmt: skip
+    return "".join(pick(random, pieces) for _ in range(int(random.integers(1, 8))))
+
+
+def feed_number(text: str) -> str:
+    """The same number in an answer and in a question: whole in both, or in neither."""
+    reading = read_answer(text, Query("distance", ("mug",)))
+    if reading.status is not Status.OK:
+        assert reading.message and reading.value != reading.value
+    try:
+        query = parse_question(f"is the mug within {text} ?")
+    except QuestionError:
+        return f"{reading.status.name}, refused"
+    if query.family == REACHABLE:
+        assert reading.status is Status.OK and 0.0 < reading.value <= MAX_LENGTH_M
+        assert abs(reading.value - query.radius_m) <= 0.05 * reading.value
+    return "read"
+
+
+UNTAUGHT = (
+    "how many chairs are within 2 m?", "how many mugs are left of the nearest table?",
+    "is there a can on the right?", "is the mug on the left?", "how wide is the table in feet?",
+    "how far is the nearest chair?", "which is farther, the mug or the nearest chair?",
+)  # fmt: skip
+
+
 def make_question(random: np.random.Generator) -> tuple[str, tuple[str, ...], str]:
     """(question, the model's turns, mode)."""
     family = pick(random, tuple(FAMILIES))
@@ -56,6 +90,8 @@ def make_question(random: np.random.Generator) -> tuple[str, tuple[str, ...], st
         pick(random, (*CLASS_NAMES, *SYNONYMS)) for _ in range(FAMILIES[family].object_count)
     ]
     question = render_question(family, objects, float(random.random() * 5), 0)
+    if random.random() < 0.3:  # what no model was taught, and units
+        question = canonical_question(parse_question(pick(random, UNTAUGHT)))
     turns = tuple(make_text(random, turn) for turn in pick(random, (TURNS, (ANSWER,) * 3)))
     return make_text(random, question), turns, pick(random, ("interleaved", "maps", "direct"))
 
@@ -72,7 +108,10 @@ def seen() -> Any:
 def feed_question(value: tuple[str, tuple[str, ...], str]) -> str:
     question, turns, mode = value
     context = seen()
-    understand(context, question)  # as the node does before a question waits
+    query, _ = understand(context, question)  # as the node does before a question waits
+    assert query is not None
+    canonical = canonical_question(query)
+    assert canonical_question(parse_question(canonical)) == canonical
     write(context.engine, *turns)
     answer = context.answer(question, mode)
     context.engine.backend.script = []
@@ -82,6 +121,7 @@ def feed_question(value: tuple[str, tuple[str, ...], str]) -> str:
     assert (again.status, again.question, again.text) == (
         answer.status, question, answer.text
     )  # fmt: skip
+    assert answer.question_understood == canonical
     if answer.status is not Status.OK:
         assert answer.message, f"{answer.status.name} without a reason"
     if answer.value == answer.value and answer.low == answer.low:
@@ -160,5 +200,6 @@ def feed_both(value: tuple[str, Any]) -> str:
 
 KINDS = (
     Kind("questions", make_question, feed_question),
+    Kind("numbers", make_number, feed_number),
     Kind("parameters", make_parameter, feed_both),
 )

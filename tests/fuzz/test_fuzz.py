@@ -27,6 +27,7 @@ REACHED = {
     "camera_infos": {"metric", "relative"},
     "compressed": {"relative", "InvalidImageError"},
     "questions": {"QuestionError", "UNPARSED"},
+    "numbers": {"read", "UNPARSED, refused"},
     "parameters": {"accepted", "refused"},
     "range_points": {"measured", "refused"},
     "model_folders": {"ModelFolderError"},

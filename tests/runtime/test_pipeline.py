@@ -11,7 +11,15 @@ import pytest
 from toy_model import ANSWER, TURNS, make_engine, write  # type: ignore[import-not-found]
 
 from cooper_ros.core.errors import CooperError, GenerationCancelled, QuestionError
-from cooper_ros.core.types import Frame, Intrinsics, ScaleSource, SpatialAnswer, Status, StepType
+from cooper_ros.core.types import (
+    AnsweredBy,
+    Frame,
+    Intrinsics,
+    ScaleSource,
+    SpatialAnswer,
+    Status,
+    StepType,
+)
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.context import Engine
@@ -369,3 +377,54 @@ def test_a_distorted_image_is_seen_straight_and_answered_at_its_own_pixels(
     distances = [s.distance_m for s in segmentation.segments if s.pixel_count > 50]
     assert max(s.distance_m for s in again.segments) > 1.5 * max(distances)
     context.show_depth()  # what questions see of it
+
+
+@pytest.mark.parametrize("mode", ["interleaved", "maps", "direct"])
+def test_what_no_model_was_taught_is_measured(
+    engine: Engine, context: FrameContext, frame: Frame, mode: str
+) -> None:
+    """Counting within a radius: answered by the maps alone, in the words of a template."""
+    depth, labels = scene(frame, mugs=((10, 20), (50, 20)))
+    depth[20:40, 50:62] = 2.5
+    context.use_depth(depth)
+    context.use_segmentation(labels)
+    before = calls(engine, "und")
+    events = list(context.ask("how many mugs are within 2 m?", mode))
+    answer = events[-1]
+    assert isinstance(answer, SpatialAnswer)
+    assert (answer.status, answer.value, answer.text) == (Status.OK, 1.0, "1")
+    assert answer.answered_by is AnsweredBy.MEASURED and answer.checked and not answer.agree
+    assert answer.question_understood == "how many mugs are within 2.00 m ?"
+    assert math.isnan(answer.confidence) and not answer.trace
+    assert calls(engine, "und") == before and not any(isinstance(e, TurnText) for e in events)
+    nearest = context.answer("how far is the nearest mug in cm?", mode)
+    assert nearest.status is Status.OK and nearest.text == f"{100 * nearest.value:.0f} cm"
+    assert (nearest.low, nearest.high) == (nearest.measured_low, nearest.measured_high) or (
+        math.isnan(nearest.measured_low)
+    )
+    absent = context.answer("how far is the nearest chair?", mode)
+    assert absent.status is Status.NOT_VISIBLE and math.isnan(absent.value) and not absent.checked
+
+
+def test_measured_answers_can_be_cancelled(context: FrameContext) -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    answer = context.answer("how many mugs are within 2 m?", "interleaved", cancel)
+    assert answer.status is Status.CANCELED and answer.message
+
+
+def test_the_text_is_in_the_unit_asked_for(
+    engine: Engine, context: FrameContext, frame: Frame
+) -> None:
+    depth, labels = scene(frame)
+    context.use_depth(depth)
+    context.use_segmentation(labels)
+    measured = context.answer("how far is the nearest mug?").value
+    write(engine, f"<answer> {measured:.2f} m </answer>")
+    answer = context.answer("how far is the mug in feet?", "maps")
+    assert answer.status is Status.OK and answer.value == pytest.approx(measured, abs=0.01)
+    assert answer.text == f"{round(measured, 2) / 0.3048:.2f} ft" and answer.unit == "m"
+    assert answer.question_understood == "how far is the mug in feet ?"
+    write(engine, "<answer> 9.00 m </answer>")  # of no OK answer the words are changed
+    wrong = context.answer("how far is the mug in feet?", "maps")
+    assert (wrong.status, wrong.text) == (Status.DISAGREES, "9.00 m")

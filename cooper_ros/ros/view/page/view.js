@@ -252,10 +252,12 @@ function finish(id, item, reply) {
   if (ok) {
     const unit = reply.unit === "1" || !reply.unit ? "" : ` ${reply.unit}`;
     if (reply.low !== null) facts.push(`90 %: ${reply.low.toFixed(2)} to ${reply.high.toFixed(2)}${unit}`);
-    if (reply.measured === null) facts.push("not measured on the maps");
+    if (reply.understood) facts.push(`understood: ${reply.understood}`);
+    if (reply.answered_by === "MEASURED") facts.push("measured on the maps alone");
+    else if (reply.measured === null) facts.push("not measured on the maps");
     else if (Number.isNaN(parseFloat(reply.text))) facts.push(`the maps ${reply.agree ? "agree" : "differ"}`);
     else facts.push(`on the maps ${reply.measured.toFixed(2)}${unit}, ${reply.agree ? "agrees" : "differs"}`);
-    item.entry.classList.add(reply.measured === null ? "alone" : reply.agree ? "agree" : "differ");
+    item.entry.classList.add(reply.measured === null || reply.answered_by === "MEASURED" ? "alone" : reply.agree ? "agree" : "differ");
     if (!reply.checked && reply.message) facts.push(reply.message);
   } else {
     facts.push(reply.message);

@@ -1,0 +1,85 @@
+"""Answers that are measured on the maps of the frame alone, and what measurements add to others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cooper_ros.core.errors import GenerationCancelled
+from cooper_ros.core.measure import Measurement, measure_maps
+from cooper_ros.core.query import Query
+from cooper_ros.core.types import NAN, SpatialAnswer, Status
+from cooper_ros.reasoning.crosscheck import failed_answer, measured_answer
+from cooper_ros.reasoning.tags import MAP_ORDER
+from cooper_ros.reasoning.verdict import judge
+from cooper_ros.runtime.cancel import CancelToken
+from cooper_ros.runtime.events import Event, MapReady, MapRequested
+
+if TYPE_CHECKING:
+    from cooper_ros.runtime.frame_context import FrameContext
+
+
+def only_measured(context: FrameContext, query: Query | None) -> bool:
+    """Whether this model was taught no words for the question, so that its maps answer it."""
+    return query is not None and context.engine.tokenizer.word_level and not query.taught
+
+
+def measured_events(
+    context: FrameContext,
+    question: str,
+    query: Query,
+    cancel: CancelToken | None,
+    started: float,
+) -> Iterator[Event]:
+    """Answer from the maps, whatever the mode: they are made if they are missing.
+
+    The model draws the maps and writes nothing. `started`: `time.monotonic()` [s] of the question.
+    """
+    try:
+        if cancel is not None:
+            cancel.check()
+        for kind in MAP_ORDER:
+            yield MapRequested(1, kind)
+            begun, cached = time.monotonic(), context.has_map(kind)
+            made = context.map(kind, cancel)
+            yield MapReady(1, kind, cached, time.monotonic() - begun, made)
+        segmentation, depth = context.segmentation(cancel), context.depth(cancel)
+        measurement = measure_maps(query, segmentation, depth, gravity=context.gravity)
+    except GenerationCancelled:
+        answer = failed_answer(question, Status.CANCELED, "cancelled before the answer", query)
+    else:
+        answer = measured_answer(question, query, measurement)
+        answer = with_measured_bounds(context, query, answer, measurement)
+        answer = replace(answer, low=answer.measured_low, high=answer.measured_high)
+        answer = judge(answer, query, measurement)
+    yield stamped(context, answer, NAN, time.monotonic() - started)
+
+
+def with_measured_bounds(
+    context: FrameContext, query: Query | None, answer: SpatialAnswer, measurement: Measurement
+) -> SpatialAnswer:
+    """The answer with the interval of the measured length, from the depth map's own scale."""
+    report = context.depth().scale
+    answer = replace(answer, gravity_known=context.gravity is not None)
+    if query is None or query.unit != "m" or report is None:
+        return answer
+    distances = [item.distance_m for item in measurement.objects]
+    low, high = report.length_bounds(answer.measured, distances)
+    return replace(answer, measured_low=low, measured_high=high)
+
+
+def stamped(
+    context: FrameContext, answer: SpatialAnswer, confidence: float, seconds: float
+) -> SpatialAnswer:
+    """The answer with its confidence and provenance; `seconds` it took."""
+    return replace(
+        answer,
+        confidence=confidence,
+        scale_source=context.scale_source,
+        stamp_ns=context.frame.stamp_ns,
+        frame_id=context.frame.frame_id,
+        model_id=context.model_id,
+        seconds=seconds,
+    )
