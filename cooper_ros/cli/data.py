@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sim = kinds.add_parser(
         "sim",
         help="frames of simulated rooms with exact depth, classes and object tables",
-        description="Render frames of simulated rooms into shards. Shards that are there already "
-        "are kept, so an interrupted run continues.",
+        description="Render frames of simulated rooms into shards. Shards that hold what is asked "
+        "for are kept, whatever they are called, so an interrupted run continues; damaged ones, "
+        "and those with other frames, are made again.",
         epilog=f"example:\n  {EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -7,6 +7,7 @@ import json
 import math
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
+from cooper_ros.sim.assets import assets_for
+from cooper_ros.sim.resume import contents, remove_leftovers
 
 SCENES_PER_SHARD = 20
 # Scene seeds of a run start here: seed * STRIDE. Runs with other seeds never share scenes.
@@ -55,7 +58,6 @@ def render_shard(job: Job) -> tuple[int, float]:
     """Render and write one shard; returns frames written and seconds."""
     # imported here: the parent process needs no OpenGL
     from cooper_ros.sim import shards
-    from cooper_ros.sim.assets import assets_for
     from cooper_ros.sim.render import Renderer
     from cooper_ros.sim.scene import RENDER_SIZE, Scene
 
@@ -68,7 +70,8 @@ def render_shard(job: Job) -> tuple[int, float]:
     job.path.parent.mkdir(parents=True, exist_ok=True)
     if not samples:
         raise CooperError(f"{job.path.name}: no view was worth keeping; ask for more frames")
-    arrays = shards.pack(samples, job.split, assets)
+    made = {"first_scene": job.first_scene, "scenes": job.scenes, "views": job.views}
+    arrays = shards.pack(samples, job.split, assets, made)
     if job.path.suffix == ".parquet":
         from cooper_ros.sim import parquet
 
@@ -78,9 +81,25 @@ def render_shard(job: Job) -> tuple[int, float]:
     return len(samples), time.perf_counter() - started
 
 
-def generate(jobs: list[Job], processes: int) -> Iterator[tuple[Job, int]]:
-    """Render all jobs whose file is missing; yields each job with its number of frames."""
-    missing = [job for job in jobs if not job.path.exists()]
+def unfinished(jobs: list[Job]) -> list[Job]:
+    """The jobs whose frames are in no shard of their folder. A shard counts by what is in it: it
+    may have another name, and one that is damaged or holds something else is made again."""
+    first = jobs[0]
+    found = contents(first.path.parent, first.path.suffix.lstrip("."))
+    if not found:
+        return jobs
+    asset_hash = assets_for(first.split).digest
+    return [
+        job for job in jobs
+        if not any(
+            content.holds(job.split, asset_hash, job.first_scene, job.scenes, job.views)
+            for content in found.values() if content is not None
+        )
+    ]
+
+
+def generate(missing: list[Job], processes: int) -> Iterator[tuple[Job, int]]:
+    """Render all these jobs; yields each job with its number of frames."""
     if processes <= 1:
         for job in missing:
             yield job, render_shard(job)[0]
@@ -121,17 +140,22 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "parquet":
         import pyarrow  # noqa: F401  (said before the rendering, not after)
     jobs = plan(args.out, args.frames, args.split, args.seed, args.views, args.format)
-    missing = sum(not job.path.exists() for job in jobs)
-    if missing < len(jobs) and not args.json:
-        print(f"{len(jobs) - missing} of {len(jobs)} shards are there already")
+    remove_leftovers([job.path for job in jobs])
+    missing = unfinished(jobs)
+    if len(missing) < len(jobs) and not args.json:
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} shards are there already")
+    others = sum(job.path.exists() for job in missing)
+    if others:
+        print(f"cooper data sim: {others} shards are damaged or hold other frames (scenes, views, "
+              "models) than asked for, and are made again", file=sys.stderr)  # fmt: skip
     started, frames = time.perf_counter(), 0
     with tqdm(
-        total=sum(j.scenes * j.views for j in jobs if not j.path.exists()),
+        total=sum(job.scenes * job.views for job in missing),
         unit="frame",
         disable=args.quiet or None,
         mininterval=2.0,
     ) as bar:
-        for job, count in generate(jobs, args.processes):
+        for job, count in generate(missing, args.processes):
             frames += count
             bar.update(job.scenes * job.views)
             bar.set_postfix(shard=job.path.stem[-5:])
@@ -143,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
             "seconds": round(seconds, 2),
             "frames_per_second": round(rate, 2),
             "shards": len(jobs),
-            "shards_kept": len(jobs) - missing,
+            "shards_kept": len(jobs) - len(missing),
             "folder": str(args.out),
         }
         print(json.dumps(report))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,14 @@ from cooper_ros.sim.truth import COLUMNS
 FORMAT_VERSION = 1
 
 
-def pack(samples: Sequence[Sample], split: str, assets: AssetSet) -> dict[str, NDArray[Any]]:
-    """Stack samples into the arrays of a shard."""
+def pack(
+    samples: Sequence[Sample],
+    split: str,
+    assets: AssetSet,
+    made: Mapping[str, int] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Stack samples into the arrays of a shard. `made`: what was rendered (`first_scene`, `scenes`,
+    `views`), so that an interrupted run knows what it has."""
     tables = []
     for row, sample in enumerate(samples):
         table = sample.objects.copy()
@@ -43,6 +49,7 @@ def pack(samples: Sequence[Sample], split: str, assets: AssetSet) -> dict[str, N
         "asset_hash": assets.digest,
         "classes": CLASS_NAMES,
         "object_columns": COLUMNS,
+        "made": dict(made or {}),
     }
     return {
         "rgb": np.stack([s.rgb for s in samples]),

@@ -102,6 +102,78 @@ def test_command_renders_once_and_then_keeps(tmp_path, capsys):
     assert path.stat().st_mtime_ns == before
 
 
+@pytest.fixture
+def jobs(tmp_path, monkeypatch, no_files):
+    """Four shards of three scenes with two views, rendered by nobody."""
+    monkeypatch.setattr(generate, "SCENES_PER_SHARD", 3)
+    monkeypatch.setattr(generate, "assets_for", lambda split: no_files)
+    return generate.plan(tmp_path, 24, "val", 1, 2)
+
+
+def _write(arrays, job, path=None, noted=True, **changes):
+    """The shard of a job, as rendering gives it (`noted`: as it is written since 0.2.0)."""
+    values = {"split": job.split, "views": job.views, "first_scene": job.first_scene} | changes
+    info = shards.shard_info(arrays) | {"split": values["split"]}
+    first, views = values["first_scene"], values["views"]
+    info["made"] = {"first_scene": first, "scenes": job.scenes, "views": views} if noted else {}
+    seeds = np.repeat(np.arange(first, first + job.scenes), views)
+    content = {**arrays, "seed": seeds, "info": np.array(json.dumps(info))}
+    shards.write_shard(path or job.path, content)
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_is_done_is_told_by_what_is_in_the_shards(arrays, jobs, tmp_path, noted):
+    assert generate.unfinished(jobs) == jobs
+    for job in jobs[:3]:
+        _write(arrays, job, noted=noted)
+    assert generate.unfinished(jobs) == jobs[3:]
+    jobs[0].path.rename(tmp_path / "my-own-name.npz")
+    assert generate.unfinished(jobs) == jobs[3:], "a name says nothing"
+    data = jobs[1].path.read_bytes()
+    jobs[1].path.write_bytes(data[: len(data) // 2])
+    assert generate.unfinished(jobs) == [jobs[1], jobs[3]], "half a shard is none"
+    jobs[1].path.write_bytes(b"")
+    assert jobs[1] in generate.unfinished(jobs)
+    shards.write_shard(jobs[1].path, {"seed": arrays["seed"], "info": arrays["info"]})
+    assert jobs[1] in generate.unfinished(jobs), "without pictures"
+
+
+@pytest.mark.parametrize("noted", [True, False])
+@pytest.mark.parametrize("change", [{"views": 1}, {"split": "test"}, {"first_scene": 0}])
+def test_a_shard_with_other_frames_under_the_right_name_does_not_count(
+    arrays, jobs, noted, change
+):
+    for job in jobs:
+        _write(arrays, job, noted=noted, **change)
+    assert generate.unfinished(jobs) == jobs
+
+
+def test_the_last_shard_of_a_smaller_run_is_made_again(arrays, jobs, tmp_path, no_files):
+    smaller = generate.plan(tmp_path, 10, "val", 1, 2)
+    for job in smaller:
+        _write(arrays, job)
+    assert smaller[-1].path == jobs[1].path and smaller[-1].scenes < jobs[1].scenes
+    assert generate.unfinished(jobs) == jobs[1:]
+
+
+def test_models_that_changed_are_other_frames(arrays, jobs, monkeypatch):
+    from cooper_ros.sim.assets import AssetSet
+
+    for job in jobs:
+        _write(arrays, job)
+    monkeypatch.setattr(generate, "assets_for", lambda split: AssetSet("new", (), "other"))
+    assert generate.unfinished(jobs) == jobs
+
+
+def test_half_written_files_of_a_killed_run_are_removed(jobs, tmp_path):
+    left = jobs[2].path.with_name(f"{jobs[2].path.name}.123.tmp")
+    mine = tmp_path / "notes.tmp"
+    for path in (left, mine):
+        path.write_text("x")
+    generate.remove_leftovers([job.path for job in jobs])
+    assert not left.exists() and mine.exists()
+
+
 def test_wrong_numbers_are_refused(tmp_path, capsys):
     assert main(["data", "sim", "--out", str(tmp_path), "--frames", "0"]) == 1
     assert "at least 1" in capsys.readouterr().err
