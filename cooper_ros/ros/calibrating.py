@@ -29,6 +29,9 @@ from cooper_ros.srv import CalibrateScale
 PARAMETER = "scale_calibration"
 MAX_ITEMS = 256
 DEFAULT_SIGMA = 0.02
+SAME_PLACE_SIGMAS = 3.0
+"""Two measurements of one place may differ by so many standard deviations."""
+
 Reply: TypeAlias = CalibrateScale.Response
 
 
@@ -62,6 +65,7 @@ class CalibrateService:
         response.rmse = response.error_90 = NAN
         try:
             camera = choose_camera(request.camera, self._node.camera_names)
+            _check_method(request)
             if request.method == CalibrateScale.Request.METHOD_RESET:
                 self._store(camera, None)
                 response.message = "the calibration is forgotten"
@@ -80,9 +84,7 @@ class CalibrateService:
 
     async def _measure(self, request: CalibrateScale.Request, camera: str) -> Any:
         """(state, anchors or frames used, relative residual), or the error that there was."""
-        known = (CalibrateScale.Request.METHOD_DISTANCES, CalibrateScale.Request.METHOD_ANCHORS)
-        if request.method not in known:
-            raise QuestionError(f"method {request.method} is unknown: see CalibrateScale.srv")
+        _check_method(request)
 
         def work(perception: Perception, cancel: CancelToken) -> Any:
             scale = self._node.scale
@@ -134,7 +136,7 @@ def anchors_of(request: CalibrateScale.Request, perception: Perception) -> Ancho
             f"give one distance for each of 1 to {MAX_ITEMS} names and pixels, got "
             f"{len(request.distances)} for {count}"
         )
-    sigma = request.uncertainty or DEFAULT_SIGMA
+    sigma = float(request.uncertainty) or DEFAULT_SIGMA
     bad = [d for d in request.distances if not (math.isfinite(d) and 0.0 < d < 1000.0)]
     if bad or not 0.0 < sigma < 1.0:
         raise QuestionError(
@@ -149,9 +151,36 @@ def anchors_of(request: CalibrateScale.Request, perception: Perception) -> Ancho
     width, height = intrinsics.width, intrinsics.height
     if not ((u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5)).all():
         raise QuestionError(f"a pixel is outside the {width}x{height} image: {places[:8]}")
+    _check_places(request, np.rint(places), sigma)
     lengths = ray_lengths(intrinsics)[np.rint(v).astype(int), np.rint(u).astype(int)]
     depth = np.asarray(request.distances, np.float64) / lengths
     return Anchors(u, v, depth, np.full(count, sigma), "distances given")
+
+
+def _check_method(request: CalibrateScale.Request) -> None:
+    """Raise QuestionError for an unknown method, and for one that does not use what is given."""
+    kinds = CalibrateScale.Request
+    if request.method not in (kinds.METHOD_DISTANCES, kinds.METHOD_ANCHORS, kinds.METHOD_RESET):
+        raise QuestionError(f"method {request.method} is unknown: see CalibrateScale.srv")
+    given = len(request.names) + len(request.pixels) + len(request.distances)
+    if request.method != kinds.METHOD_DISTANCES and given:
+        raise QuestionError(
+            f"names, pixels and distances are for METHOD_DISTANCES; method {request.method} uses "
+            "none of them: which is meant?"
+        )
+
+
+def _check_places(request: CalibrateScale.Request, places: Any, sigma: float) -> None:
+    """Raise QuestionError for two distances of one pixel that cannot both be right."""
+    known: dict[tuple[float, float], float] = {}
+    for place, distance in zip(map(tuple, places), request.distances, strict=True):
+        before = known.setdefault(place, distance)
+        if abs(math.log(distance / before)) > SAME_PLACE_SIGMAS * math.sqrt(2.0) * sigma:
+            u, v = place
+            raise QuestionError(
+                f"{before:.2f} m and {distance:.2f} m are given for one place, pixel "
+                f"({u:.0f}, {v:.0f}): which is right?"
+            )
 
 
 def _place_of(name: str, perception: Perception) -> tuple[float, float]:

@@ -18,11 +18,19 @@ import numpy as np
 from cooper_ros.core.anchors import Anchors, anchors_from_depth
 from cooper_ros.core.errors import CooperError, ScaleError
 from cooper_ros.core.images import resize_depth
-from cooper_ros.core.scale import LINEAR, LOG, MetricScaler, ScaleFit, ScaleState
+from cooper_ros.core.scale import (
+    LINEAR,
+    LOG,
+    MAX_UNCERTAINTY,
+    MetricScaler,
+    ScaleFit,
+    ScaleState,
+)
 from cooper_ros.core.types import DepthMap, Frame, Intrinsics, ScaleReport, ScaleSource
 from cooper_ros.ros.evidence import SENSOR_BIAS, Evidence, EvidenceSources
 from cooper_ros.ros.worker import Snapshot
 
+TYPICAL_M = (1.0, 3.0)
 HISTORY = 30
 """Fits kept for ~/calibrate_scale."""
 
@@ -228,6 +236,8 @@ class Scaling:
             raise ScaleError(fit.problem)
         row = np.rint(anchors.v).astype(int)
         seen = fit.state.metres(nominal[row, np.rint(anchors.u).astype(int)])
+        if fit.inliers < fit.anchor_count:  # a sensor has outliers, a tape measure has mistakes
+            raise ScaleError(_contradiction(seen / anchors.depth_m))
         residual = float(np.sqrt(np.nanmean((seen / anchors.depth_m - 1.0) ** 2)))
         return fit.state, fit.anchor_count, residual
 
@@ -246,4 +256,22 @@ class Scaling:
         noise = float(np.median([state.noise for state in states]))
         quantile = float(np.median([state.quantile for state in states]))
         state = ScaleState(states[0].space, mean, between + within, noise, quantile)
+        differ = float(state.uncertainty(np.array(TYPICAL_M)).max())
+        if not differ < MAX_UNCERTAINTY:
+            raise ScaleError(
+                f"the scales of the last {len(states)} frames contradict each other (by a factor "
+                f"of {math.exp(min(differ, 9.0)):.1f}): check the sensor's mounting (TF) and its "
+                "time stamps"
+            )
         return state, len(states)
+
+
+def _contradiction(ratio: Any) -> str:
+    """Which of the distances given by hand does not fit the others; `ratio`: seen to given."""
+    worst = int(np.nanargmax(np.abs(np.log(ratio))))
+    factor = float(max(ratio[worst], 1.0 / ratio[worst]))
+    side = "farther" if ratio[worst] > 1.0 else "nearer"
+    return (
+        f"distance {worst + 1} of {len(ratio)} contradicts the others: by them that place is "
+        f"{factor:.1f} times {side}; measure it again, or leave it out"
+    )

@@ -83,7 +83,9 @@ def contents(folder: Path, suffix: str) -> dict[Path, Content | None]:
 
 
 def remove_leftovers(paths: Sequence[Path]) -> None:
-    """Remove the half-written files that a killed run left of these shards."""
+    """Remove the half-written files of these shards whose writers are no more."""
     for path in paths:
         for left in path.parent.glob(f"{path.name}.*.tmp"):
-            left.unlink(missing_ok=True)
+            writer = left.name.removesuffix(".tmp").rpartition(".")[2]
+            if not Path("/proc", writer).exists():
+                left.unlink(missing_ok=True)

@@ -264,6 +264,10 @@ def test_a_distance_measured_by_hand_calibrates_the_depth(
         ({"pixels": [Point(x=5000.0, y=5.0)], "distances": [1.0]}, "outside"),
         ({"pixels": [Point(x=float("nan"), y=5.0)], "distances": [1.0]}, "outside"),
         ({"method": 9}, "method 9"),
+        ({"method": 1, "distances": [1.0], "names": ["chair"]}, "which is meant?"),
+        ({"method": 2, "distances": [1.0], "names": ["chair"]}, "which is meant?"),
+        ({"pixels": [Point(x=5.0, y=5.0), Point(x=5.2, y=4.9)], "distances": [1.0, 3.0]},
+         "1.00 m and 3.00 m are given for one place, pixel (5, 5)"),
         ({"method": 1}, "frames with usable anchors"),
         ({"camera": "rear", "method": 2}, "rear"),
     ],
@@ -274,7 +278,7 @@ def test_bad_calibrations_are_refused(
 ) -> None:
     change("scale_memory_s", 0.5, 2.0)  # forgets nothing but what is older
     client = bench.node.create_client(CalibrateScale, "cooper/calibrate_scale")
-    if fields.get("method") == 1:
+    if fields == {"method": 1}:
         reset = CalibrateScale.Request(method=2)
         bench.call(client, reset, node)
     reply = bench.call(client, CalibrateScale.Request(**fields), node)

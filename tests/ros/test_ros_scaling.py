@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cooper_ros.core.anchors import gravity_from_tilt
+from cooper_ros.core.anchors import Anchors, gravity_from_tilt
 from cooper_ros.core.camera import Frame, Intrinsics
 from cooper_ros.core.errors import FrameError, ScaleError
 from cooper_ros.core.geometry import points
@@ -216,6 +216,41 @@ def test_a_registered_depth_image_is_a_range_input_too() -> None:
     scaling, warned = scaling_with(ScaleSettings(), None, Input(image))
     scaling.apply(context, snapshot())
     assert not warned and np.median(context.found.depth / truth) == pytest.approx(1.0, abs=0.03)
+
+
+def by_hand(truth: np.ndarray, mistake: float = 1.0) -> Anchors:
+    """Distances to seven places, the fourth of them wrong by a factor."""
+    u, v = np.array([5, 15, 25, 32, 40, 50, 60]), np.array([40, 30, 44, 36, 28, 42, 34])
+    depth = truth[v, u].astype(np.float64)
+    depth[3] *= mistake
+    return Anchors(u.astype(float), v.astype(float), depth, np.full(7, 0.02), "distances given")
+
+
+@pytest.mark.parametrize(("mistake", "side"), [(10.0, "nearer"), (0.1, "farther")])
+def test_a_distance_that_contradicts_the_others_is_named(mistake: float, side: str) -> None:
+    """A slip of the decimal point was left out of the fit without a word."""
+    truth, floor = view(0.5)
+    scaling, _ = scaling_with(ScaleSettings())
+    _, count, residual = scaling.calibrate(Context(truth * 0.6, floor), by_hand(truth))
+    assert count == 7 and residual < 0.05
+    with pytest.raises(ScaleError, match=rf"distance 4 of 7 .* (9|10)\.\d times {side}"):
+        scaling.calibrate(Context(truth * 0.6, floor), by_hand(truth, mistake))
+
+
+def test_frames_that_contradict_each_other_do_not_calibrate() -> None:
+    scaling, _ = scaling_with(ScaleSettings())
+
+    def fits(*factors: float) -> None:
+        scaling.forget()
+        for factor in factors:
+            mean = np.array([math.log(factor), 0.0])
+            scaling._history.append(ScaleState(LOG, mean, np.eye(2) * 1e-4, 0.05))
+
+    fits(1.0, 1.02, 0.98, 1.01)
+    assert scaling.calibrate_from_history()[1] == 4
+    fits(1.0, 3.0, 1.0, 3.0)
+    with pytest.raises(ScaleError, match="last 4 frames contradict each other"):
+        scaling.calibrate_from_history()
 
 
 def test_a_fit_begun_before_time_ran_back_is_not_remembered() -> None:

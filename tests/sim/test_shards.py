@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -166,12 +167,13 @@ def test_models_that_changed_are_other_frames(arrays, jobs, monkeypatch):
 
 
 def test_half_written_files_of_a_killed_run_are_removed(jobs, tmp_path):
-    left = jobs[2].path.with_name(f"{jobs[2].path.name}.123.tmp")
+    left = jobs[2].path.with_name(f"{jobs[2].path.name}.{2**30}.tmp")
+    being_written = jobs[2].path.with_name(f"{jobs[2].path.name}.{os.getpid()}.tmp")
     mine = tmp_path / "notes.tmp"
-    for path in (left, mine):
+    for path in (left, being_written, mine):
         path.write_text("x")
     generate.remove_leftovers([job.path for job in jobs])
-    assert not left.exists() and mine.exists()
+    assert not left.exists() and being_written.exists() and mine.exists()
 
 
 def test_wrong_numbers_are_refused(tmp_path, capsys):
