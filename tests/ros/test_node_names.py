@@ -34,6 +34,7 @@ LIFECYCLE_AND_PARAMETERS = (
 BY_THE_MODEL = (
     SpatialAnswer.STATUS_OK, SpatialAnswer.STATUS_NO_ANSWER, SpatialAnswer.STATUS_UNPARSED,
     SpatialAnswer.STATUS_NOT_VISIBLE, SpatialAnswer.STATUS_AMBIGUOUS,
+    SpatialAnswer.STATUS_DISAGREES,
 )  # fmt: skip
 """The question reached the model; what it says about a hand-drawn room is its own matter."""
 SIM_START_NS = 1_000 * 1_000_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 
 from cooper_ros.action import Reason
 from cooper_ros.core.errors import GenerationCancelled
-from cooper_ros.core.types import SpatialAnswer, Status, StepType
+from cooper_ros.core.types import AnsweredBy, SpatialAnswer, Status, StepType
 from cooper_ros.ros.narration import Narrator
 from cooper_ros.ros.reason_call import GRACE_S, Outcome, ReasonCall
 from cooper_ros.ros.reason_client import ReasonState
 from cooper_ros.runtime.cancel import CancelToken
-from cooper_ros.runtime.events import TurnText, Unmeasured
+from cooper_ros.runtime.events import MapRequested, TurnText, Unmeasured
 
 WAIT_S = 20.0
 THOUGHT = "<think> i see a table"
@@ -226,3 +227,34 @@ def test_long_text_is_sent_in_pieces_that_fit_together() -> None:
     for start, piece in pieces:
         assert start == offset
         offset += len(piece)
+
+
+class Maps(Model):
+    """A context that answers by its maps alone, which are there once the frame was perceived."""
+
+    perceived = False
+
+    def ask(self, question: str, mode: str, cancel: CancelToken) -> Iterator[Any]:
+        self.asked.append(mode)
+        yield MapRequested(1, "depth")
+        assert self.perceived, "measured before the scale of the frame was known"
+        yield replace(DIRECT, answered_by=AnsweredBy.MEASURED)
+
+    def perception(self) -> Any:
+        self.perceived = True
+        return super().perception()
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("", ["direct"]), ("maps", ["direct", "maps"])])
+def test_what_is_measured_waits_for_the_maps(mode: str, asked: list[str]) -> None:
+    """No model was taught the question: nothing is answered at first sight, in any mode."""
+    model, woken = Maps(), threading.Event()
+    call = ReasonCall("q", mode, True, Narrator(lambda feedback: None), 100.0, woken.set)
+    assert call.early is not None
+    call.early(SimpleNamespace(stamp_ns=7, frame_id="camera"), model, "")
+    assert not call.done and model.asked == ["direct"]
+    assert call.narrator.direct is None
+    call.narrator.maps = lambda perception: None  # type: ignore[method-assign]
+    outcome = call._reason(model.perception(), CancelToken())
+    assert model.asked == asked
+    assert outcome.answer.value == 0.6 and not outcome.reasoned
