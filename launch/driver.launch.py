@@ -48,12 +48,17 @@ def generate_launch_description() -> LaunchDescription:
                 description="Topic of the calibration.",
             ),
             DeclareLaunchArgument(
-                "image_transport", default_value="raw", description="raw or compressed."
+                "image_transport", default_value="", description="raw or compressed."
             ),
             DeclareLaunchArgument(
                 "range_points",
                 default_value="range_points",
                 description="Metric anchors: a registered depth image or a lidar's points.",
+            ),
+            DeclareLaunchArgument(
+                "external_depth",
+                default_value="external_depth",
+                description="Registered depth image, used with depth_source:=external.",
             ),
             DeclareLaunchArgument(
                 "view", default_value="false", description="true = serve the web page."
@@ -68,6 +73,7 @@ def generate_launch_description() -> LaunchDescription:
                     "camera_info": LaunchConfiguration("camera_info"),
                     "image_transport": LaunchConfiguration("image_transport"),
                     "range_points": LaunchConfiguration("range_points"),
+                    "external_depth": LaunchConfiguration("external_depth"),
                     "view": LaunchConfiguration("view"),
                     "port": LaunchConfiguration("port"),
                 }.items(),

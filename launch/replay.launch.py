@@ -27,7 +27,17 @@ def generate_launch_description() -> LaunchDescription:
                 "camera_info", default_value="/camera_info", description="Its calibration."
             ),
             DeclareLaunchArgument(
-                "image_transport", default_value="raw", description="raw or compressed."
+                "image_transport", default_value="", description="raw or compressed."
+            ),
+            DeclareLaunchArgument(
+                "range_points",
+                default_value="/range_points",
+                description="Metric anchors in the bag: points or a registered depth image.",
+            ),
+            DeclareLaunchArgument(
+                "external_depth",
+                default_value="/external_depth",
+                description="Registered depth image in the bag, used with depth_source:=external.",
             ),
             DeclareLaunchArgument("rate", default_value="1.0", description="Speed, 1 = recorded."),
             DeclareLaunchArgument("start", default_value="0.0", description="Skip so much [s]."),
@@ -46,6 +56,8 @@ def generate_launch_description() -> LaunchDescription:
                     "image": LaunchConfiguration("image"),
                     "camera_info": LaunchConfiguration("camera_info"),
                     "image_transport": LaunchConfiguration("image_transport"),
+                    "range_points": LaunchConfiguration("range_points"),
+                    "external_depth": LaunchConfiguration("external_depth"),
                     "use_sim_time": "true",
                     "view": LaunchConfiguration("view"),
                     "port": LaunchConfiguration("port"),

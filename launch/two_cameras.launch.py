@@ -8,7 +8,7 @@
 The maps are below /cooper/front and /cooper/rear; a question names its camera.
 """
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -17,6 +17,42 @@ from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
 
+CAMERAS = ("front", "rear")
+INPUTS = {
+    "image": "Images",
+    "camera_info": "Calibration",
+    "range_points": "Metric anchors: a lidar's points, or a registered depth image",
+    "external_depth": "Registered depth image, used with depth_source:=external,",
+}
+OVERRIDES = {"model": str, "image_transport": str, "depth_source": str, "use_sim_time": bool}
+"""Arguments that become parameters of the node, if they are given."""
+
+
+def start_node(context):
+    """The node with the parameters that were given."""
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in OVERRIDES.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+    return [
+        Node(
+            package="cooper_ros",
+            executable="cooper_node",
+            name="cooper",
+            output="screen",
+            parameters=[
+                LaunchConfiguration("params_file"),
+                {"cameras": ", ".join(CAMERAS), **given},
+            ],
+            remappings=[
+                (f"{camera}/{topic}", LaunchConfiguration(f"{camera}_{topic}"))
+                for camera in CAMERAS
+                for topic in INPUTS
+            ],
+        )
+    ]
+
 
 def generate_launch_description() -> LaunchDescription:
     """Launch arguments, the node, the page and two simulated cameras if wanted."""
@@ -24,29 +60,33 @@ def generate_launch_description() -> LaunchDescription:
     profile = PathJoinSubstitution([config, "fastdds_shm.xml"])
     return LaunchDescription(
         [
+            *[
+                DeclareLaunchArgument(
+                    f"{camera}_{topic}",
+                    default_value=f"/{camera}/{topic}",
+                    description=f"{text} of the {camera} camera.",
+                )
+                for camera in CAMERAS
+                for topic, text in INPUTS.items()
+            ],
             DeclareLaunchArgument(
-                "front_image", default_value="/front/image", description="Front camera's images."
+                "model", default_value="", description="Model folder: name or path."
             ),
             DeclareLaunchArgument(
-                "front_camera_info",
-                default_value="/front/camera_info",
-                description="Calibration of the front camera.",
+                "image_transport",
+                default_value="",
+                description="raw, or compressed: reads what lies beside the images as JPEG or PNG.",
             ),
             DeclareLaunchArgument(
-                "rear_image", default_value="/rear/image", description="Images of the rear camera."
+                "depth_source", default_value="", description="model or external."
             ),
             DeclareLaunchArgument(
-                "rear_camera_info",
-                default_value="/rear/camera_info",
-                description="Calibration of the rear camera.",
-            ),
-            DeclareLaunchArgument(
-                "model", default_value="cooper-nano", description="Model folder: name or path."
+                "use_sim_time", default_value="", description="true = time from /clock."
             ),
             DeclareLaunchArgument(
                 "params_file",
                 default_value=PathJoinSubstitution([config, "cooper.yaml"]),
-                description="Parameters of the node.",
+                description="Parameters of the node; they hold where no argument is given.",
             ),
             DeclareLaunchArgument(
                 "sim", default_value="false", description="true = two simulated cameras."
@@ -57,22 +97,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("port", default_value="8080", description="Port of the page."),
             SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
             SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile),
-            Node(
-                package="cooper_ros",
-                executable="cooper_node",
-                name="cooper",
-                output="screen",
-                parameters=[
-                    LaunchConfiguration("params_file"),
-                    {"model": LaunchConfiguration("model"), "cameras": "front, rear"},
-                ],
-                remappings=[
-                    ("front/image", LaunchConfiguration("front_image")),
-                    ("front/camera_info", LaunchConfiguration("front_camera_info")),
-                    ("rear/image", LaunchConfiguration("rear_image")),
-                    ("rear/camera_info", LaunchConfiguration("rear_camera_info")),
-                ],
-            ),
+            OpaqueFunction(function=start_node),
             Node(
                 package="cooper_ros",
                 executable="cooper_view",
@@ -91,7 +116,7 @@ def generate_launch_description() -> LaunchDescription:
                     parameters=[{"seed": seed, "rate": 5.0}],
                     condition=IfCondition(LaunchConfiguration("sim")),
                 )
-                for seed, name in enumerate(("front", "rear"))
+                for seed, name in enumerate(CAMERAS)
             ],
         ]
     )

@@ -2,7 +2,8 @@
 
 Looks at machine, packages, model folder (hashes and self-test), ROS installation, the way of
 images between processes, and at the cameras and the perception node of this ROS domain. Changes
-nothing. Exit code 1 when something needed does not work; `--json` is good for a bug report.
+nothing, unless `--clean` is given: that removes what killed nodes left in shared memory. Exit
+code 1 when something needed does not work; `--json` is good for a bug report.
 """
 
 from __future__ import annotations
@@ -28,11 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="without self-test and without sending images"
     )
+    parser.add_argument(
+        "--clean", action="store_true", help="first remove shared memory of killed nodes"
+    )
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything and report; 1 if something needed does not work."""
+    if args.clean:
+        from cooper_ros.ros import shared_memory
+
+        print(shared_memory.clean())
     checks = collect(args.model, args.node, args.quick)
     area = ""
     for check in checks:

@@ -73,3 +73,7 @@ class BackendError(CooperError):
 
 class BagError(CooperError):
     """A bag cannot be read or written, or does not hold what was asked of it."""
+
+
+class CacheError(CooperError):
+    """There is no folder that can be written for what is built on this machine."""

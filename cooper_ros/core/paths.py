@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from cooper_ros.core.errors import ModelFolderError
+from cooper_ros.core.errors import CacheError, ModelFolderError
 
 DEFAULT_MODEL = "cooper-nano"
 MANIFEST = "manifest.json"
@@ -89,11 +89,18 @@ def find_model_folder(model: str | Path | None = None) -> Path:
 def user_cache_dir() -> Path:
     """Directory for what is built on this machine (engines), created on demand.
 
-    `$XDG_CACHE_HOME/cooper_ros`, or `~/.cache/cooper_ros` if that variable is unset.
+    `$XDG_CACHE_HOME/cooper_ros`, or `~/.cache/cooper_ros` if that variable is unset. Raises
+    CacheError where neither can be written.
     """
     base = os.environ.get("XDG_CACHE_HOME", "")
     # the XDG specification says to ignore relative paths
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    path = root / _PACKAGE
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+        path = root / _PACKAGE
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # the latter: no home folder is known
+        raise CacheError(
+            f"there is no folder for what is built here ({error}): set XDG_CACHE_HOME to a folder "
+            "of this user"
+        ) from error
     return path

@@ -157,8 +157,15 @@ def _memory() -> list[Check]:
 
 
 def _disk() -> list[Check]:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home())
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home())
+    except RuntimeError:  # no home folder is known
+        return [Check("machine", "disk", Verdict.WARN, "HOME is not set",
+                      "set HOME or XDG_CACHE_HOME: engines and models are kept there")]  # fmt: skip
     place = next((p for p in (cache, *cache.parents) if p.exists()), Path("/"))
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        return [Check("machine", "disk", Verdict.WARN, f"{cache} cannot be written",
+                      "set XDG_CACHE_HOME to a folder of this user")]  # fmt: skip
     free = shutil.disk_usage(place).free // 2**20
     verdict = Verdict.OK if free >= MIN_DISK_MIB else Verdict.WARN
     advice = "" if verdict is Verdict.OK else "engines and bags need room: free some"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cooper_ros.deploy.doctor import Check, Verdict, guarded
+from cooper_ros.ros import shared_memory
+from cooper_ros.ros.environment import LOG_VARIABLE, log_folder, log_problem
 
 AREA = "ros"
 SHM_FREE_MIB = 128
@@ -27,7 +29,7 @@ IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 def installation_checks() -> list[Check]:
     """Packages, environment and shared memory."""
-    return guarded(AREA, (_packages, _environment, _profile, _shared_memory))
+    return guarded(AREA, (_packages, _environment, _log, _profile, _shared_memory, _left_behind))
 
 
 def transport_checks(domain: int) -> list[Check]:
@@ -155,14 +157,38 @@ def _profile() -> list[Check]:
     return [Check(AREA, what, Verdict.OK, found)]
 
 
+def _log() -> list[Check]:
+    problem = log_problem()
+    if not problem:
+        return [Check(AREA, "log", Verdict.OK, str(log_folder()))]
+    found, _, advice = problem.partition("; ")
+    if os.environ.get(LOG_VARIABLE):  # what the user has set is not changed
+        return [Check(AREA, "log", Verdict.FAIL, found, advice)]
+    return [Check(AREA, "log", Verdict.WARN, found, f"{advice}; ours take a temporary one")]
+
+
 def _shared_memory() -> list[Check]:
-    usage = shutil.disk_usage("/dev/shm")
+    if problem := shared_memory.problem():
+        found, _, advice = problem.partition("; ")
+        return [Check(AREA, "shared memory", Verdict.WARN, found, advice)]
+    usage = shutil.disk_usage(shared_memory.FOLDER)
     free, total = usage.free // 2**20, usage.total // 2**20
-    found = f"/dev/shm: {free} of {total} MiB free"
+    found = f"{shared_memory.FOLDER}: {free} of {total} MiB free"
     if free < SHM_FREE_MIB:
         advice = "images will be lost; in Docker give --shm-size=512m or --ipc=host"
         return [Check(AREA, "shared memory", Verdict.WARN, found, advice)]
     return [Check(AREA, "shared memory", Verdict.OK, found)]
+
+
+def _left_behind() -> list[Check]:
+    files = shared_memory.left_behind()
+    if not files:
+        return []
+    found = (
+        f"{len(files)} files of killed nodes in {shared_memory.FOLDER}, "
+        f"{shared_memory.size_mib(files):.0f} MiB: {files[0].name} ..."
+    )
+    return [Check(AREA, "left behind", Verdict.WARN, found, "`cooper doctor --clean` removes them")]
 
 
 def _look(node: Any, target: str) -> list[Check]:

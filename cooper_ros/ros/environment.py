@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import MutableMapping
+import tempfile
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from cooper_ros.core.paths import find_shared
@@ -16,6 +17,7 @@ PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 PROFILE_VARIABLES = (PROFILE_VARIABLE, "FASTDDS_DEFAULT_PROFILES_FILE")
 """Of Fast DDS 2 (Jazzy) and of Fast DDS 3 (Kilted)."""
 PROFILE_FILE = "config/fastdds_shm.xml"
+LOG_VARIABLE = "ROS_LOG_DIR"
 
 
 def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -29,7 +31,10 @@ def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
       index for the share directory would fail.
     * One OpenMP thread for numpy's and OpenCV's small work, and sleeping instead of spinning while
       it waits: the cores belong to the inference engine and to the camera.
+    * ROS does not start where it cannot write its log. Without a home that can be written, the log
+      goes to a temporary folder.
     """
+    _settle_log(environment)
     if not any(variable in environment for variable in PROFILE_VARIABLES):
         try:
             profile = str(find_shared(PROFILE_FILE))
@@ -41,3 +46,39 @@ def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment.setdefault(variable, "1")
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _settle_log(environment: MutableMapping[str, str]) -> None:
+    problem = "" if environment.get(LOG_VARIABLE) else log_problem(environment)
+    if not problem:
+        return
+    try:
+        environment[LOG_VARIABLE] = f"{tempfile.gettempdir()}/ros_log_{os.getuid()}"
+    except FileNotFoundError:  # nothing at all can be written: whoever starts ROS says so
+        return
+    print(f"{problem}; until then it is {environment[LOG_VARIABLE]}", file=sys.stderr)
+
+
+def log_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where ROS writes its log, by its own rule."""
+    if environment.get(LOG_VARIABLE):
+        return Path(environment[LOG_VARIABLE])
+    if environment.get("ROS_HOME"):
+        return Path(environment["ROS_HOME"]) / "log"
+    if not environment.get("HOME"):
+        raise FileNotFoundError("HOME is not set")
+    return Path(environment["HOME"]) / ".ros" / "log"
+
+
+def log_problem(environment: Mapping[str, str] = os.environ) -> str:
+    """Why ROS cannot write its log, with the variable to set, for people; "" if it can."""
+    try:
+        folder = log_folder(environment)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except FileNotFoundError as error:
+        reason = str(error) if error.errno is None else f"{error.filename} cannot be made"
+    except OSError as error:
+        reason = f"{folder} cannot be written ({error.strerror})"
+    return f"ROS has no folder for its log: {reason}; set {LOG_VARIABLE} to a folder of this user"

@@ -56,13 +56,21 @@ class CameraInput:
         compressed = transport == "compressed"
         self._image_type: Any = CompressedImage if compressed else Image
         self._subscriptions = [
-            self._subscribe(self._image_type, "image/compressed" if compressed else "image"),
-            self._subscribe(CameraInfo, "camera_info"),
+            self._subscribe(self._image_type, self._image_topic(compressed)),
+            self._subscribe(CameraInfo, self._below("camera_info")),
         ]
         self._rectified = is_rectified(rectified, self.topics[0])
 
+    def _below(self, topic: str) -> str:
+        return f"{self.name}/{topic}" if self.name else topic
+
+    def _image_topic(self, compressed: bool) -> str:
+        """`image`, or what lies beside it as JPEG: like image_transport, follow the remap of
+        `image`; a remap of `image/compressed` itself counts as well."""
+        base = self._below("image")
+        return f"{self._node.resolve_topic_name(base)}/compressed" if compressed else base
+
     def _subscribe(self, message_type: Any, topic: str) -> Any:
-        topic = f"{self.name}/{topic}" if self.name else topic
         callback: Any = self._receive_image
         if message_type is CameraInfo:
             callback = self._receive_info
@@ -178,15 +186,15 @@ class CameraInput:
                     "(parameter image_transport)"
                 )
         else:
+            # Remapped is `image`, and what the compressed form is called follows from it.
             others = [
-                name
+                name.removesuffix("/compressed")
                 for name, types in self._node.get_topic_names_and_types()
                 if wanted in types and not name.startswith(self._node.get_fully_qualified_name())
                 and self._node.count_publishers(name)
             ]
-            own = f"{self.name}/image" if self.name else "image"
             problem += "nobody publishes it; " + (
-                f"remap `{own}` to one of {', '.join(sorted(others))}"
+                f"remap `{self._below('image')}` to one of {', '.join(sorted(others))}"
                 if others
                 else f"there is no {wanted} topic at all, is the camera running?"
             )

@@ -43,7 +43,8 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
     ),
     InterfaceSpec(
         READS, "image/compressed", "sensor_msgs/msg/CompressedImage",
-        "The same as JPEG or PNG.", SENSOR, "`image_transport` is `compressed`",
+        "The same as JPEG or PNG; follows the remap of `image`.", SENSOR,
+        "`image_transport` is `compressed`",
     ),
     InterfaceSpec(
         READS, "camera_info", "sensor_msgs/msg/CameraInfo",

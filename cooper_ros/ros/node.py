@@ -23,11 +23,13 @@ from cooper_ros.ros import parameters, runner
 from cooper_ros.ros.camera_names import camera_names
 from cooper_ros.ros.cameras import CameraSet
 from cooper_ros.ros.clock_jumps import ClockJumps
+from cooper_ros.ros.command_line import Program
 from cooper_ros.ros.diagnostics import Monitor
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.guard import told
 from cooper_ros.ros.intake import Intake
+from cooper_ros.ros.interfaces import INTERFACES
 from cooper_ros.ros.memory import check_memory, give_back
 from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
@@ -50,6 +52,14 @@ WORKER_PARAMETERS = (
     "client_queue_size",
     "max_image_age_s",
     "kept_frames",
+)
+PROGRAM = Program(
+    "cooper_node",
+    __doc__,
+    parameters.PARAMETERS,
+    tuple(spec.name for spec in INTERFACES),
+    "ros2 run cooper_ros cooper_node --ros-args -r image:=/camera/image_raw "
+    "-r camera_info:=/camera/camera_info",
 )
 STOP_S = 1.2
 """Longest wait for the inference thread to end [s]."""
@@ -364,7 +374,7 @@ class CooperNode(LifecycleNode):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the node; returns the exit code."""
     set_defaults()
-    return runner.run(CooperNode, argv)
+    return runner.run(CooperNode, PROGRAM, argv)
 
 
 if __name__ == "__main__":

@@ -359,15 +359,17 @@ def to_descriptor(spec: ParameterSpec) -> Any:
     return descriptor
 
 
-def declare(node: Any) -> None:
-    """Declare the whole table on a node, and refuse bad changes with a reason."""
+def declare(node: Any, table: tuple[ParameterSpec, ...] = PARAMETERS) -> None:
+    """Declare a whole table on a node, and refuse bad changes with a reason."""
     from rcl_interfaces.msg import SetParametersResult
+
+    by_name = {spec.name: spec for spec in table}
 
     def check(changes: Iterable[Any]) -> Any:
         for change in changes:
             if not change.name:  # rclpy would take it
                 return SetParametersResult(successful=False, reason="the parameter has no name")
-            spec = BY_NAME.get(change.name)
+            spec = by_name.get(change.name)
             problem = problem_with(spec, change.value) if spec else ""
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
@@ -375,7 +377,7 @@ def declare(node: Any) -> None:
 
     # Before declaring: then values from the command line and from files are checked too.
     node.add_on_set_parameters_callback(check)
-    for spec in PARAMETERS:
+    for spec in table:
         node.declare_parameter(spec.name, spec.default, to_descriptor(spec))
 
 

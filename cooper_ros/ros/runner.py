@@ -16,12 +16,16 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 
 from cooper_ros.core import stopping
+from cooper_ros.ros import environment, shared_memory
+from cooper_ros.ros.command_line import Program, help_text, wants_help, without_effect
 from cooper_ros.ros.guard import GuardedExecutor
 
 POLL_S = 0.1
 """How often the spinning thread looks for a signal [s]: python runs handlers between waits only."""
 
 WRONG_USE = 2
+NOT_TAKEN = (ParameterException, NameValidationException)
+"""What a node raises for a parameter or name of the command line that it does not take."""
 FAREWELL_S = 2.0
 """Longest time to send the replies of calls that were cancelled by the stop [s]. By the clock and
 not by rounds: a round may go to a timer or a message, and every waiting client must hear."""
@@ -29,7 +33,43 @@ not by rounds: a round may go to a timer or a message, and every waiting client 
 LINGER_S = 0.25
 
 
-def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
+def start(program: Program, argv: Sequence[str] | None = None) -> int | None:
+    """Initialise rclpy, without its signal handlers; or the exit code, where there is nothing to
+    run: 0 after `--help`, 2 for wrong ROS arguments."""
+    if wants_help(sys.argv if argv is None else argv):
+        try:
+            print(help_text(program), flush=True)
+        except BrokenPipeError:  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    try:
+        rclpy.init(
+            args=list(argv) if argv is not None else None,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+    except Exception as error:  # bad --ros-args, domain or middleware: rclpy's kinds are private
+        return refuse(environment.log_problem() or error)
+    if shared := shared_memory.problem():
+        print(shared, file=sys.stderr)
+    return None
+
+
+def refuse(error: Exception | str) -> int:
+    """Say why nothing starts; the exit code."""
+    print(f"cannot start: {error}", file=sys.stderr)
+    return WRONG_USE
+
+
+def name_what_does_nothing(program: Program, argv: Sequence[str] | None, node: Any) -> None:
+    """Warn, in the node's log, of everything on the command line that has no effect."""
+    given = getattr(node, "_parameter_overrides", {})  # rclpy has no public way to them
+    for sentence in without_effect(program, sys.argv if argv is None else argv, node, given):
+        node.get_logger().warning(sentence)
+
+
+def run(
+    make_node: Callable[[], Any], program: Program, argv: Sequence[str] | None = None
+) -> int:
     """Spin the node until SIGINT, SIGTERM, SIGHUP or a ROS shutdown; returns the exit code: 0
     after a stop, 2 for a parameter or name on the command line that the node does not take.
 
@@ -41,24 +81,18 @@ def run(make_node: Callable[[], Any], argv: Sequence[str] | None = None) -> int:
     `pending` (calls that still need the executor to send their reply).
     """
     stop = stopping.event()
-    try:
-        rclpy.init(
-            args=list(argv) if argv is not None else None,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-    except Exception as error:  # bad --ros-args, domain or middleware: rclpy's kinds are private
-        print(f"cannot start: {error}", file=sys.stderr)
-        return WRONG_USE
+    if (code := start(program, argv)) is not None:
+        return code
     executor = GuardedExecutor()
     ended = True
     node = None
     try:
         node = make_node()
+        name_what_does_nothing(program, argv, node)
         executor.add_node(node)
         _spin(executor, stop)
-    except (ParameterException, NameValidationException) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
-        return WRONG_USE
+    except NOT_TAKEN as error:
+        return refuse(error)
     finally:
         for number in stopping.SIGNALS:
             signal.signal(number, signal.SIG_IGN)

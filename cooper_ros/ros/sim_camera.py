@@ -16,18 +16,34 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from cooper_ros.ros import runner
+from cooper_ros.ros.command_line import Program
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.messages import to_header
+from cooper_ros.ros.parameters import START, ParameterSpec, declare
 from cooper_ros.ros.qos import ImagePublisherQoS, StandardTopicQoS
 
 OPTICAL_FRAME = "camera_optical_frame"
+PARAMETERS = (
+    # The world is built once: `START`.
+    ParameterSpec("seed", 0, "Which world and path of the camera.", START, -(2**63), 2**63 - 1),
+    ParameterSpec("rate", 10.0, "Images per second [Hz].", minimum=0.1, maximum=60.0),
+    ParameterSpec("width", 640, "Columns of the image [px].", START, 32, 4096),
+    ParameterSpec("height", 480, "Rows of the image [px].", START, 32, 4096),
+    ParameterSpec("hold", False, "Keep the first pose: every image is the same view."),
+)
+PROGRAM = Program(
+    "cooper_sim_camera",
+    __doc__,
+    PARAMETERS,
+    ("image", "camera_info", "~/truth/depth", "~/truth/labels", "~/truth/objects"),
+    "ros2 run cooper_ros cooper_sim_camera --ros-args -p seed:=3",
+)
 
 
 def truth_json(stamp_ns: int, frame: Any) -> str:
@@ -62,15 +78,7 @@ class SimCameraNode(Node):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("sim_camera", **arguments)
-        self.declare_parameter("seed", 0, _integer("Which world and path of the camera.", -(2**63)))
-        self.declare_parameter("rate", 10.0, _number("Images per second [Hz].", 0.1, 60.0))
-        self.declare_parameter("width", 640, _integer("Columns of the image [px].", 32, 4096))
-        self.declare_parameter("height", 480, _integer("Rows of the image [px].", 32, 4096))
-        self.declare_parameter(
-            "hold",
-            False,
-            ParameterDescriptor(description="Keep the first pose: every image is the same view."),
-        )
+        declare(self, PARAMETERS)
         self._image = self.create_publisher(Image, "image", ImagePublisherQoS())
         self._info = self.create_publisher(CameraInfo, "camera_info", ImagePublisherQoS())
         self._depth = self.create_publisher(Image, "~/truth/depth", ImagePublisherQoS())
@@ -129,23 +137,10 @@ class SimCameraNode(Node):
         self._image.publish(array_to_image(frame.rgb, "rgb8", header))
 
 
-def _integer(description: str, low: int, high: int = 2**63 - 1) -> ParameterDescriptor:
-    bounds = IntegerRange(from_value=low, to_value=high, step=1)
-    # Read-only: the world is built once.
-    return ParameterDescriptor(
-        description=description, integer_range=[bounds], read_only=True
-    )
-
-
-def _number(description: str, low: float, high: float) -> ParameterDescriptor:
-    bounds = FloatingPointRange(from_value=low, to_value=high)
-    return ParameterDescriptor(description=description, floating_point_range=[bounds])
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the camera; returns the exit code."""
     set_defaults()
-    return runner.run(SimCameraNode, argv)
+    return runner.run(SimCameraNode, PROGRAM, argv)
 
 
 if __name__ == "__main__":

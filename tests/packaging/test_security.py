@@ -27,7 +27,11 @@ OPENERS = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "memm
 
 MAY_OPEN = {
     "ros/conversion.py": "pictures in memory, no path",
+    "ros/command_line.py": "parameter files of the command line",
+    "ros/environment.py": "the log folder, from the environment",
     "ros/memory.py": "/proc/self/statm",
+    "ros/runner.py": "/dev/null",
+    "ros/shared_memory.py": "/dev/shm and /proc",
     "ros/bags/": "paths of the command line",
 }
 """Files of the node's room that open paths, and whose paths these are. Never those of a message."""

@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import importlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in_launch import Started, launch
 
-from cooper_ros.ros.parameters import PARAMETERS
+from cooper_ros.ros.interfaces import INTERFACES, READS
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -49,9 +51,10 @@ def module_source(executable: str) -> str:
 
 
 def declared_parameters(executable: str) -> set[str]:
-    if executable == "cooper_node":
-        return {spec.name for spec in PARAMETERS}
-    return set(re.findall(r'declare_parameter\(\s*"(\w+)"', module_source(executable)))
+    if executable == "cooper_bag":
+        return set()
+    table = importlib.import_module(EXECUTABLES[executable]).PROGRAM.parameters
+    return {spec.name for spec in table}
 
 
 def test_there_are_launch_files() -> None:
@@ -102,36 +105,60 @@ def test_command_line_options_exist(path: Path) -> None:
                 parser.parse_args([line[0], "folder", option, *value])
 
 
+NEEDED = {"replay.launch.py": {"bag": "run7"}}
+"""Arguments without which a file does not start."""
+
+
+def started(path: Path, **given: str) -> list[Started]:
+    return launch(path, **NEEDED.get(path.name, {}), **given).started
+
+
+def the_node(path: Path, **given: str) -> Started:
+    (found,) = [process for process in started(path, **given) if process.name == "cooper"]
+    return found
+
+
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
 def test_parameters_exist(path: Path) -> None:
-    for given in own_nodes(path):
-        known = declared_parameters(constants(given["executable"])[0]) | {"use_sim_time"}
-        for part in ast.walk(given.get("parameters", ast.List(elts=[]))):
-            if isinstance(part, ast.Dict):
-                names = {constants(key)[0] for key in part.keys if key}
-                assert names and names <= known
+    every = {"view": "true", "sim": "true", "model": "m", "image_transport": "compressed",
+             "depth_source": "external", "use_sim_time": "true"}  # fmt: skip
+    for process in started(path, **every):
+        if process.executable in EXECUTABLES:
+            known = declared_parameters(process.executable) | {"use_sim_time"}
+            assert set(process.parameters) <= known
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
 def test_remapped_topics_are_topics_of_the_node(path: Path) -> None:
-    inputs = "".join(
-        (ROOT / "cooper_ros" / "ros" / name).read_text(encoding="utf-8")
-        for name in ("inputs.py", "scale_inputs.py")
-    )
-    for given in own_nodes(path):
-        cameras = [
-            name
-            for part in ast.walk(given.get("parameters", ast.List(elts=[])))
-            if isinstance(part, ast.Dict)
-            for key, value in zip(part.keys, part.values, strict=True)
-            if key is not None and constants(key) == ["cameras"]
-            for name in constants(value)[0].split(", ")
-        ]
-        for pair in getattr(given.get("remappings"), "elts", []):
-            topic = constants(pair.elts[0])[0]
-            for name in cameras:
-                topic = topic.removeprefix(f"{name}/")
-            assert f'"{topic}"' in inputs
+    """Every input can be remapped, and nothing else is."""
+    node = the_node(path)
+    cameras = [f"{name}/" for name in node.parameters.get("cameras", "").split(", ") if name]
+    inputs = {spec.name for spec in INTERFACES if spec.kind == READS} - {"image/compressed"}
+    assert set(node.remaps) == {camera + name for camera in cameras or [""] for name in inputs}
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_what_is_not_given_is_left_to_the_file_and_what_is_given_wins(path: Path) -> None:
+    fixed = {"use_sim_time": True} if path.name.startswith(("replay", "gazebo")) else {}
+    fixed |= {"cameras": "front, rear"} if path.name.startswith("two") else {}
+    node = the_node(path, params_file="/robot.yaml")
+    assert (node.files, node.parameters) == (["/robot.yaml"], fixed)
+    given = {"model": "other", "depth_source": "external", "image_transport": "compressed"}
+    node = the_node(path, **given)
+    assert node.files == [f"{ROOT}/config/cooper.yaml"]
+    assert node.parameters == fixed | given
+
+
+def test_arguments_for_the_inputs_reach_the_node() -> None:
+    for path in LAUNCH_FILES:
+        for topic in ("range_points", "external_depth"):
+            prefix = "front_" if path.name.startswith("two") else ""
+            node = the_node(path, **{prefix + topic: "/lidar"})
+            assert node.remaps[prefix.replace("_", "/") + topic] == "/lidar", path.name
+    cooper = ROOT / "launch" / "cooper.launch.py"
+    assert the_node(cooper, use_sim_time="false").parameters == {"use_sim_time": False}
+    page = started(cooper, view="true", port="81")[1]
+    assert page.parameters == {"port": 81, "use_sim_time": False}
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
@@ -157,12 +184,10 @@ def test_named_files_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
 def test_used_arguments_are_declared_and_explained(path: Path) -> None:
-    declared = {constants(call.args[0])[0]: arguments(call) for call in
-                calls(path, "DeclareLaunchArgument")}
-    used = {constants(call)[0] for call in calls(path, "LaunchConfiguration")}
-    assert used == set(declared)
-    for name, given in declared.items():
-        assert len(constants(given["description"])[0]) > 5, name
+    world = launch(path, **NEEDED.get(path.name, {}), view="true", sim="true")
+    assert world.used == set(world.declared)  # one that is not declared raises
+    for name, description in world.declared.items():
+        assert len(description) > 5, name
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)

@@ -9,6 +9,7 @@ the page has no password, so open it to a network only where everybody may see t
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import threading
 import time
@@ -20,17 +21,34 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
 from cooper_ros.action import Reason
+from cooper_ros.core import stopping
+from cooper_ros.ros import runner
+from cooper_ros.ros.command_line import Program
 from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.guard import GuardedExecutor
 from cooper_ros.ros.messages import to_duration, to_point
+from cooper_ros.ros.parameters import START, ParameterSpec, declare
 from cooper_ros.ros.qos import QuestionQoS, StandardTopicQoS
 from cooper_ros.ros.reason_client import make_action_client
 from cooper_ros.ros.view.watching import Watch
 from cooper_ros.srv import QueryDistance
 
+PARAMETERS = (
+    ParameterSpec("node", "cooper", "Name of the perception node, with its namespace.", START),
+    ParameterSpec(
+        "image", "", "Topic of the camera's image; empty = the one that the node reads."
+    ),
+    ParameterSpec("host", "127.0.0.1", "Address to listen on; 0.0.0.0 = the whole network.", START),
+    ParameterSpec("port", 8080, "Port to listen on; 0 = any free one.", START, 0, 65535),
+)
+PROGRAM = Program(
+    "cooper_view",
+    __doc__,
+    PARAMETERS,
+    example="ros2 run cooper_ros cooper_view --ros-args -p port:=8080",
+)
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
@@ -78,10 +96,7 @@ class ViewNode(Node):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("cooper_view", **arguments)
-        self.declare_parameter("node", "cooper")
-        self.declare_parameter("image", "")
-        self.declare_parameter("host", "127.0.0.1")
-        self.declare_parameter("port", 8080)
+        declare(self, PARAMETERS)
         self.target = self._full_name(self.value("node"))
         self.problems: dict[str, tuple[int, str]] = {}
         self.values: dict[str, str] = {}
@@ -245,15 +260,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cooper view: the package {error.name!r} is missing: {needs}", file=sys.stderr)
         return 1
     set_defaults()
-    rclpy.init(
-        args=list(argv) if argv is not None else None,
-        signal_handler_options=SignalHandlerOptions.NO,
-    )
-    node = ViewNode()
+    if (code := runner.start(PROGRAM, argv)) is not None:
+        return code
+    node = None
     try:
+        node = ViewNode()
+        runner.name_what_does_nothing(PROGRAM, argv, node)
         return asyncio.run(serve(node))
+    except runner.NOT_TAKEN as error:
+        return runner.refuse(error)
     finally:
-        node.close()
+        for number in stopping.SIGNALS:  # launch sends one after the other
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            node.close()
         rclpy.try_shutdown()
 
 
