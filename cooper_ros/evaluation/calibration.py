@@ -154,11 +154,17 @@ def write(
     is not among its own hashes)."""
     from cooper_ros.evaluation.figures import plain
 
+    section = calibration.to_dict()
+    if measured is not None:
+        section["measured"] = plain(dict(measured))
+    write_section(folder, "calibration", section)
+
+
+def write_section(folder: Path, key: str, section: Any) -> None:
+    """Put one section into a model folder's manifest; the others stay."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["calibration"] = calibration.to_dict()
-    if measured is not None:
-        manifest["calibration"]["measured"] = plain(dict(measured))
+    manifest[key] = section
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)

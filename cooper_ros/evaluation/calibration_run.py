@@ -1,4 +1,4 @@
-"""Both calibrations of a model from one evaluation on validation rooms."""
+"""All calibrations of a model from one evaluation on validation rooms."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from cooper_ros.core.errors import ModelFolderError
-from cooper_ros.evaluation import calibration, confidence
+from cooper_ros.evaluation import calibration, confidence, scores
 from cooper_ros.evaluation.table import align, number
 from cooper_ros.evaluation.trial import SceneResult
 from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.folder import ModelFolder
+from cooper_ros.runtime.min_score import KEY, MinScore
 
 
 def forget(model: Path) -> None:
     """Take a calibration out of a manifest that this version cannot read; others stay."""
     path = model / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    try:
-        Calibration.from_manifest(manifest)
-    except ModelFolderError:
-        del manifest["calibration"]
-        path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    for key, read in (("calibration", Calibration.from_manifest), (KEY, MinScore.from_manifest)):
+        try:
+            read(manifest)
+        except ModelFolderError:
+            del manifest[key]
+            path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def least_scores(
+    model: Path, found: Sequence[SceneResult]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """(least score by class, what that is worth on rooms that took no part in the fit)."""
+    settings = ModelFolder.open(model, check="size").spec.segmentation
+    if settings is None:
+        return {}, {}
+    names = [name for name in settings.names if name not in settings.stuff]
+    objects = [one for result in found for one in result.scored_objects]
+    return scores.fit(objects, names), scores.cross_validated(objects, names)
 
 
 def calibrate(model: Path, found: Sequence[SceneResult]) -> tuple[Calibration, dict[str, Any]]:

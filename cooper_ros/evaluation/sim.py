@@ -21,14 +21,15 @@ from cooper_ros.evaluation.scenes import (
 )
 from cooper_ros.evaluation.trial import Plan, SceneResult, run_scene
 from cooper_ros.evaluation.workers import run_all
+from cooper_ros.runtime.min_score import FROM_MANIFEST
 from cooper_ros.runtime.pipeline import CooperPipeline
 
 
 @dataclass(frozen=True)
 class Options:
     """What to evaluate. `probed`: scenes of the run that also run the probes; `families`: those
-    asked about, all by default; `processes` render and run the model at the same time, one thread
-    each when there are several."""
+    asked about, all by default; `min_score` as in `CooperPipeline`; `processes` render and run the
+    model at the same time, one thread each when there are several."""
 
     model: str | None = None
     seed: int = 0
@@ -44,6 +45,8 @@ class Options:
     split: str = SPLIT
     families: tuple[str, ...] | None = None
     sample_confidence: bool = False
+    sample_scores: bool = False
+    min_score: float = FROM_MANIFEST
 
     @property
     def plan(self) -> Plan:
@@ -54,6 +57,7 @@ class Options:
             self.direct,
             self.families,
             self.sample_confidence,
+            self.sample_scores,
         )
 
 
@@ -71,6 +75,7 @@ class _Worker:
     def __init__(self, options: Options) -> None:
         threads = 1 if options.processes > 1 else None
         self.pipeline = CooperPipeline.open(options.model, options.backend, threads)
+        self.pipeline.min_score = options.min_score
         self.baselines = Baselines.load() if BASELINES_FILE.is_file() else None
         self.options = options
 

@@ -14,13 +14,14 @@ from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.types import DepthMap, Segmentation, SpatialAnswer
 from cooper_ros.evaluation import confidence as confidence_metrics
 from cooper_ros.evaluation import depth as depth_metrics
-from cooper_ros.evaluation import probes
+from cooper_ros.evaluation import probes, scores
 from cooper_ros.evaluation.answers import Robot, Scored
 from cooper_ros.evaluation.baselines import Baselines
 from cooper_ros.evaluation.confidence import ConfidenceSample
 from cooper_ros.evaluation.decoded import decoded
 from cooper_ros.evaluation.questions import questions_of_frame
 from cooper_ros.evaluation.scenes import TestFrame
+from cooper_ros.evaluation.scores import ScoredObject
 from cooper_ros.evaluation.segmentation import boundary_f, confusion_matrix
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION
 from cooper_ros.runtime.calibration import Calibration
@@ -34,13 +35,15 @@ UNKNOWN_CLASS = 255
 @dataclass(frozen=True)
 class Plan:
     """What to do with every scene. `direct`: ask again without maps; `families`: those asked
-    about, all by default; `sample_confidence`: keep what the confidence of depth is fitted on."""
+    about, all by default; `sample_confidence`, `sample_scores`: keep what the confidence of depth,
+    and the least scores of objects, are fitted on."""
 
     questions_per_frame: int = 4
     mode: str = "interleaved"
     direct: bool = True
     families: tuple[str, ...] | None = None
     sample_confidence: bool = False
+    sample_scores: bool = False
 
 
 @dataclass
@@ -59,6 +62,7 @@ class SceneResult:
     confidence: list[tuple[float, float]] = field(default_factory=list)
     reliability: NDArray[np.float64] | None = None
     confidence_samples: list[ConfidenceSample] = field(default_factory=list)
+    scored_objects: list[ScoredObject] = field(default_factory=list)
     confusion: NDArray[np.int64] | None = None
     boundary_f: list[float] = field(default_factory=list)
     objects: list[tuple[float, float]] = field(default_factory=list)
@@ -88,6 +92,10 @@ def run_scene(
         score_maps(result, item, depth, segmentation)
         if plan.sample_confidence:
             result.confidence_samples.append(confidence_sample(context, item, depth))
+        if plan.sample_scores:
+            result.scored_objects += scores.objects_of(
+                item.scene, segmentation, item.classes, class_names()
+            )
         asked = questions_of_frame(item, plan.questions_per_frame, plan.families)
         result.answers += [answer(context, item.scene, one, plan.mode) for one in asked]
         if plan.direct:

@@ -112,6 +112,8 @@ def _under(row: int, column: int, segmentation: Segmentation | None) -> ObjectRe
     for segment in segmentation.segments:
         if (segment.class_id, segment.instance) == (class_id, instance):
             return ObjectReference.from_segment(segment)
+    if instance:  # an object that is hidden (`min_score`): its class is not to be believed
+        return ObjectReference("", class_id)
     names = segmentation.names
     return ObjectReference(names[class_id] if class_id < len(names) else "", class_id)
 

@@ -322,6 +322,8 @@ class CooperNode(LifecycleNode):
         return KeyframeRule(self.parameter("keyframe_every"), self.parameter("keyframe_change"))
 
     def _apply_parameters(self) -> None:
+        if self.pipeline is not None:
+            self.pipeline.min_score = self.parameter("min_score")
         if self.worker is not None:
             for name in WORKER_PARAMETERS:
                 setattr(self.worker, name, self.parameter(name))

@@ -127,6 +127,14 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "Take the camera_info of the topic although it names another frame than the image.",
     ),
     ParameterSpec(
+        "min_score",
+        -1.0,
+        "Objects with a lower score are hidden from segments, overlay, markers and questions; -1 = "
+        "what the model's manifest says for each class.",
+        minimum=-1.0,
+        maximum=1.0,
+    ),
+    ParameterSpec(
         "max_rate_hz",
         0.0,
         "Most frames perceived per second [Hz]; 0 = as many as the machine can.",

@@ -35,6 +35,7 @@ from cooper_ros.runtime.lens import (
     segmentation_to_image,
 )
 from cooper_ros.runtime.maps import depth_map, segmentation_map, usable_intrinsics
+from cooper_ros.runtime.min_score import MinScore
 from cooper_ros.runtime.pictures import encode_latents, prepare
 from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.store import ContextStore, GeneratedMap, script_of
@@ -55,6 +56,7 @@ class FrameContext:
         model_id: str = "",
         seed: int = 0,
         calibration: Calibration | None = None,
+        min_score: MinScore | None = None,
     ) -> None:
         engine.check()
         self.engine = engine
@@ -62,6 +64,7 @@ class FrameContext:
         self.model_id = model_id
         self.seed = seed
         self.calibration = calibration
+        self._min_score = min_score or MinScore()
         # The model looks through a pinhole; what it draws is put back to the image's own pixels.
         self._lens = rectifier_for(usable_intrinsics(frame))
         self._view = frame if self._lens is None else rectified(frame, self._lens)
@@ -203,8 +206,9 @@ class FrameContext:
     def segmentation(self, cancel: CancelToken | None = None) -> Segmentation:
         """Classes and segments at the frame's resolution, stamped as the frame; cached.
 
-        Segments carry distances where depth is metric. Raises GenerationCancelled, and CooperError
-        for a model without class palette.
+        Objects below the least score of their class are left out. Segments carry distances where
+        depth is metric. Raises GenerationCancelled, and CooperError for a model without class
+        palette.
         """
         if self._segmentation is None:
             self.make_maps((DEPTH, SEGMENTATION), cancel)
@@ -212,13 +216,13 @@ class FrameContext:
             depth = self.depth(cancel)
             if self._lens is None:
                 drawn_depth = None if self._put_depth else self.map(DEPTH, cancel).picture
-                self._segmentation = segmentation_map(
-                    self.spec, self.frame, picture, depth, drawn_depth
-                )
+                found = segmentation_map(self.spec, self.frame, picture, depth, drawn_depth)
             else:
                 seen = depth_to_view(depth, self._lens)
                 drawn = segmentation_map(self.spec, self._view, picture, seen)
-                self._segmentation = segmentation_to_image(drawn, self._lens)
+                found = segmentation_to_image(drawn, self._lens)
+            settings = self.spec.segmentation
+            self._segmentation = self._min_score.applied(found, settings.stuff if settings else ())
         return self._segmentation
 
     def perceive(self, cancel: CancelToken | None = None) -> tuple[DepthMap, Segmentation]:

@@ -8,6 +8,7 @@ answer = context.answer("how far is the mug ?")
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cooper_ros.core.errors import BackendError
@@ -17,6 +18,7 @@ from cooper_ros.runtime.context import Engine
 from cooper_ros.runtime.folder import ModelFolder
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.loading import open_engine
+from cooper_ros.runtime.min_score import MinScore
 from cooper_ros.runtime.selftest import GraphRunner, run_selftest
 from cooper_ros.runtime.spec import ModelSpec
 
@@ -37,6 +39,7 @@ class CooperPipeline:
         self.folder = folder
         self.seed = seed
         self.calibration = Calibration.from_manifest(folder.manifest) if folder else None
+        self._min_score = MinScore.from_manifest(folder.manifest) if folder else MinScore()
 
     @classmethod
     def open(
@@ -60,13 +63,25 @@ class CooperPipeline:
         return self.engine.spec
 
     @property
+    def min_score(self) -> float:
+        """Least score of objects of all classes in images seen from now on; -1: what the model's
+        manifest says for each class."""
+        return self._min_score.everything
+
+    @min_score.setter
+    def min_score(self, value: float) -> None:
+        self._min_score = replace(self._min_score, everything=float(value))
+
+    @property
     def backend_name(self) -> str:
         """Name of the inference engine."""
         return self.engine.backend.name
 
     def see(self, frame: Frame) -> FrameContext:
         """Read an image. Without usable intrinsics its depth will be relative only."""
-        return FrameContext(self.engine, frame, self.model_id, self.seed, self.calibration)
+        return FrameContext(
+            self.engine, frame, self.model_id, self.seed, self.calibration, self._min_score
+        )
 
     def self_test(self) -> str:
         """Compare every graph with the outputs stored at export; a line for people.

@@ -13,10 +13,12 @@ from rosgraph_msgs.msg import Clock
 
 from cooper_ros.core.errors import BagError
 from cooper_ros.ros.bags.definitions import message_class
+from cooper_ros.ros.bags.older import Convert, converter
 from cooper_ros.ros.bags.policies import to_play
 from cooper_ros.ros.bags.reading import Bag
 from cooper_ros.ros.messages import to_time
 
+OLDER = "recorded with another definition of its type: converted, new fields are empty"
 POLL_S = 0.05
 SETTLED_S = 0.5
 """A node's readers become known one by one; it starts when none came for so long [s]."""
@@ -25,7 +27,8 @@ SETTLED_S = 0.5
 class Player(Node):
     """Publishes the messages of a bag at their times, as bytes.
 
-    `topics`: which ones (None = all of known type; the others are in `problems`). `remaps`:
+    Those of a type that has another definition here are converted (`older`). `topics`: which ones
+    (None = all of known type; the others are in `problems`). `remaps`:
     "/old:=/new", besides those of the command line. `clock_hz` > 0 publishes /clock, for nodes with
     `use_sim_time`; its time is that of the bag. `rate` is the speed, 1 = as recorded.
     """
@@ -55,6 +58,7 @@ class Player(Node):
         self.counts: dict[str, int] = {}
         self._publishers_by_topic: dict[str, Any] = {}
         self._latched: list[str] = []
+        self._older: dict[str, Convert] = {}
         for topic in bag.topics:
             if topics is not None and topic.name not in topics:
                 continue
@@ -63,6 +67,7 @@ class Player(Node):
                 continue
             try:
                 kind = message_class(topic.type_name)
+                convert = converter(topic.type_name, topic.definition)
             except BagError as error:
                 self.problems[topic.name] = str(error)
                 self.get_logger().warning(f"{topic.name} is not played: {error}")
@@ -74,6 +79,10 @@ class Player(Node):
             if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
                 self._latched.append(topic.name)
             self.counts[topic.name] = 0
+            if convert is not None:
+                self._older[topic.name] = convert
+                self.problems[topic.name] = OLDER
+                self.get_logger().warning(f"{topic.name}: {OLDER}")
         if not self.counts:
             self.destroy_node()
             raise BagError(f"{bag.path} has nothing to play: no message of a chosen, known topic")
@@ -136,6 +145,9 @@ class Player(Node):
 
     def send(self, topic: str, data: bytes) -> None:
         """Publish the bytes of one message."""
+        convert = self._older.get(topic)
+        if convert is not None:
+            data = convert(data)
         self._publishers_by_topic[topic].publish(data)
         self.counts[topic] += 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 
 from cooper_ros.core.errors import BagError
@@ -20,12 +21,13 @@ CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic of a bag; `rate_hz` is its mean rate, NaN with fewer than two messages."""
+    """One topic of a bag; `definition` is the recorded text of its type, "" if there is none."""
 
     name: str
     type_name: str
     count: int
     qos: tuple[Any, ...]
+    definition: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,13 @@ class Bag:
     def topics(self) -> tuple[Topic, ...]:
         """What is in it, by name."""
         return tuple(
-            Topic(c.topic, c.msgtype, c.msgcount, tuple(getattr(c.ext, "offered_qos_profiles", ())))
+            Topic(
+                c.topic,
+                c.msgtype,
+                c.msgcount,
+                tuple(getattr(c.ext, "offered_qos_profiles", ())),
+                c.msgdef.data if c.msgdef.format == MessageDefinitionFormat.MSG else "",
+            )
             for c in sorted(self._reader.connections, key=lambda c: (c.topic, c.msgtype))
         )
 
