@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 
 EXAMPLE = "cooper view --sim 3"
 
@@ -20,7 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--host", default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 shows the page to the whole network, without password",
+        help="address to listen on; 0.0.0.0 = the whole network, for whoever has the token that "
+        "is printed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME",
+        help="a name under which the page may be opened, beside this machine's own addresses and "
+        "its host name",
+    )  # fmt: skip
+    parser.add_argument(
+        "--token", default="", help="what a page must show (default: a new one at every start)"
+    )
+    parser.add_argument(
+        "--no-token", dest="token", action="store_const", const="none",
+        help="everybody who reaches the address sees the camera and may ask",
     )  # fmt: skip
     parser.add_argument("--port", type=int, default=8080, help="0 = any free one (default 8080)")
     parser.add_argument(
@@ -35,9 +49,12 @@ def run(args: argparse.Namespace) -> int:
     from cooper_ros.cli.processes import running, use_private_domain
     from cooper_ros.ros.view import node
 
-    options = {"node": args.node, "image": args.image, "host": args.host, "port": args.port}
+    options = {
+        "node": args.node, "image": args.image, "host": args.host, "port": args.port,
+        "allow_host": ",".join(args.allow_host), "token": args.token,
+    }  # fmt: skip
     given = [part for key, value in options.items() if value != ""
-             for part in ("-p", f"{key}:={value}")]  # fmt: skip
+             for part in ("-p", f"{key}:={json.dumps(value)}")]  # fmt: skip
     with contextlib.ExitStack() as stack:
         if args.sim is not None:
             use_private_domain()

@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from socket import gethostname
 from typing import Any
 from unittest.mock import Mock
 
@@ -20,6 +21,7 @@ from cooper_ros.action import Reason
 from cooper_ros.core.types import SpatialAnswer, Status
 from cooper_ros.ros.conversion import array_to_image
 from cooper_ros.ros.messages import to_answer, to_header
+from cooper_ros.ros.view.access import Access
 from cooper_ros.ros.view.node import Asked
 from cooper_ros.ros.view.pictures import (
     MAX_WIDTH,
@@ -28,7 +30,7 @@ from cooper_ros.ros.view.pictures import (
     camera_picture,
     coloured_depth,
 )
-from cooper_ros.ros.view.server import make_app
+from cooper_ros.ros.view.server import access_of, make_app
 from cooper_ros.ros.view.session import SessionLimit
 from cooper_ros.srv import QueryDistance
 
@@ -62,14 +64,18 @@ class StandInNode:
     MODES = {"auto": 0}
     target = "/cooper"
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", allow_host: str = "", token: str = ""
+    ) -> None:
         self.host, self.is_there = host, True
+        self.allow_host, self.token = allow_host, token
         self.watches: list[StandInWatch] = []
         self.replies: list[Any] = []
         self.handle = Mock()
 
     def value(self, name: str) -> Any:
-        return {"host": self.host, "port": 0}[name]
+        return {"host": self.host, "port": 0, "allow_host": self.allow_host,
+                "token": self.token}[name]  # fmt: skip
 
     def cameras(self) -> list[str]:
         return ["front", "rear"]
@@ -109,7 +115,8 @@ def serve(test: Callable[[StandInNode, ClientSession, str], Awaitable[None]], **
 
     async def run() -> None:
         node = StandInNode(**how)
-        runner = web.AppRunner(make_app(node), access_log=None, shutdown_timeout=1.0)
+        node.access = access_of(node)
+        runner = web.AppRunner(make_app(node, node.access), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         address = f"127.0.0.1:{runner.addresses[0][1]}"
@@ -165,12 +172,81 @@ def test_other_sites_cannot_reach_it() -> None:
     serve(test)
 
 
-def test_on_a_network_address_any_name_is_right() -> None:
+def test_names_under_which_it_is_served() -> None:
+    async def status(client: ClientSession, address: str, name: str) -> int:
+        async with client.get(f"http://{address}/", headers={"Host": name}) as reply:
+            return reply.status
+
+    async def here(node: StandInNode, client: ClientSession, address: str) -> None:
+        port = address.rpartition(":")[2]
+        for good in ("localhost", f"LOCALHOST:{port}", "127.0.0.1", f"[::1]:{port}", "[::1]"):
+            assert await status(client, address, good) == 200, good
+        for bad in (own, "robot.lan", "evil.example", f"evil.example:{port}", "[::2]", ""):
+            assert await status(client, address, bad) in (400, 403), bad
+
+    async def network(node: StandInNode, client: ClientSession, address: str) -> None:
+        for good in (own, f"{own}.", "robot.lan:80", "ROBOT2", "127.0.0.1", "localhost"):
+            assert await status(client, address, good) == 200, good
+        for bad in ("evil.example", "robot.lan.evil.example", "192.0.2.7"):
+            assert await status(client, address, bad) == 403, bad
+
+    own = gethostname()
+    serve(here)
+    serve(network, host="0.0.0.0", allow_host="robot.lan, robot2", token="none")
+
+
+def test_on_the_network_a_token_is_asked_for() -> None:
     async def test(node: StandInNode, client: ClientSession, address: str) -> None:
-        async with client.get(f"http://{address}/", headers={"Host": "robot.local"}) as reply:
-            assert reply.status == 200
+        token = node.access.token
+        assert len(token) >= 16
+        for path in ("/", "/view.js", "/?token=", "/?token=wrong", f"/?token={token}x"):
+            async with client.get(f"http://{address}{path}") as reply:
+                assert reply.status == 401 and token not in await reply.text()
+        with pytest.raises(WSServerHandshakeError):
+            await client.ws_connect(f"http://{address}/socket")
+        async with client.get(
+            f"http://{address}/?token={token}", allow_redirects=False
+        ) as reply:
+            cookie = reply.headers["Set-Cookie"]
+            assert reply.status == 303 and reply.headers["Location"] == "/"
+            assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
+        headers = {"Cookie": cookie.partition(";")[0]}
+        for path in ("/", "/view.js"):
+            async with client.get(f"http://{address}{path}", headers=headers) as reply:
+                assert reply.status == 200
+        async with client.ws_connect(f"http://{address}/socket", headers=headers) as page:
+            await receive(page, "status")
+        async with client.ws_connect(f"http://{address}/socket?token={token}"):
+            pass  # for programs
 
     serve(test, host="0.0.0.0")
+    serve(test, host="::")
+    serve(test, host="127.0.0.1", token="chosen-by-somebody")
+
+
+def test_options_reach_the_node_as_text(ros: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quoted: a token of digits is no number."""
+    from cooper_ros.cli import main
+    from cooper_ros.ros.view import node
+
+    given: list[str] = []
+    monkeypatch.setattr(node, "main", lambda argv: given.extend(argv) or 0)
+    words = ["--host", "0.0.0.0", "--allow-host", "a.lan", "--allow-host", "b", "--token", "123"]
+    assert main(["view", *words]) == 0
+    assert {'host:="0.0.0.0"', 'allow_host:="a.lan,b"', 'token:="123"', "port:=8080"} <= set(given)
+    made = node.ViewNode(cli_args=given[1:])
+    assert (made.value("token"), made.value("allow_host")) == ("123", "a.lan,b")
+    made.close()
+
+
+def test_the_printed_address() -> None:
+    assert Access("127.0.0.1").address("127.0.0.1", 80) == "http://127.0.0.1:80/"
+    assert Access("::1").address("::1", 80) == "http://[::1]:80/"
+    one, other = Access("0.0.0.0"), Access("0.0.0.0")
+    assert one.token and one.token != other.token
+    address = one.address("0.0.0.0", 8080)
+    assert address.endswith(f":8080/?token={one.token}") and "0.0.0.0" not in address
+    assert Access("robot.lan", token="none").address("robot.lan", 1) == "http://robot.lan:1/"
 
 
 def test_a_slow_page_gets_the_newest_pictures_only() -> None:

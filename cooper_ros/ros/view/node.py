@@ -3,7 +3,7 @@
     ros2 run cooper_ros cooper_view --ros-args -p port:=8080
 
 Reads topics only while a page is open. Listens on this machine only unless `host` says otherwise;
-the page has no password, so open it to a network only where everybody may see the camera.
+then a page must show the token that is in the printed address.
 """
 
 from __future__ import annotations
@@ -41,6 +41,20 @@ PARAMETERS = (
         "image", "", "Topic of the camera's image; empty = the one that the node reads."
     ),
     ParameterSpec("host", "127.0.0.1", "Address to listen on; 0.0.0.0 = the whole network.", START),
+    ParameterSpec(
+        "allow_host",
+        "",
+        "More names, with commas between, under which the page may be opened; this machine's own "
+        "addresses and its host name always may.",
+        START,
+    ),
+    ParameterSpec(
+        "token",
+        "",
+        "What a page must show; empty = one is made where `host` is not this machine alone, "
+        "`none` = nothing.",
+        START,
+    ),
     ParameterSpec("port", 8080, "Port to listen on; 0 = any free one.", START, 0, 65535),
 )
 PROGRAM = Program(

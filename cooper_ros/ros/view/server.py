@@ -20,11 +20,13 @@ from aiohttp import WSMsgType, web
 
 from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
+from cooper_ros.ros.view.access import Access
 from cooper_ros.ros.view.session import Session, SessionLimit
 
 PAGE = Path(__file__).with_name("page")
 FILES = {"/": "index.html", "/view.css": "view.css", "/view.js": "view.js"}
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+COOKIE = "cooper_view"
+"""Name of the cookie that keeps the token, with the port behind it: cookies know no ports."""
 MAX_MESSAGE = 16384
 """Longest text that a page may send [bytes]."""
 HEADERS = {
@@ -42,9 +44,14 @@ class ServeError(CooperError):
     """The page cannot be served."""
 
 
-def make_app(node: Any) -> web.Application:
+def access_of(node: Any) -> Access:
+    """Who may open the page, by the node's parameters."""
+    names = [name.strip() for name in node.value("allow_host").split(",") if name.strip()]
+    return Access(node.value("host"), names, node.value("token"))
+
+
+def make_app(node: Any, access: Access) -> web.Application:
     """The application for one ViewNode."""
-    local_only = node.value("host") in LOOPBACK
     sockets: set[web.WebSocketResponse] = set()
 
     @web.middleware
@@ -53,13 +60,28 @@ def make_app(node: Any) -> web.Application:
     ) -> web.StreamResponse:
         # A page of a foreign site must not reach a robot through its visitor's browser: neither by
         # a name that resolves to this machine, nor by opening the socket from elsewhere.
-        host = request.host.rpartition(":")[0] if ":" in request.host else request.host
-        if local_only and host.strip("[]") not in LOOPBACK:
-            raise web.HTTPForbidden(text=f"this page is served to this machine only, not {host}")
+        own = request.transport.get_extra_info("sockname") if request.transport else None
+        if not access.is_named(request.host, str(own[0]) if own else ""):
+            raise web.HTTPForbidden(
+                text=f"this page is not served as {request.host}: use the address that was "
+                "printed, or start it with --allow-host NAME"
+            )
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             raise web.HTTPForbidden(text=f"opened from {origin}, which is not this page")
-        response = await handler(request)
+        cookie = f"{COOKIE}_{own[1] if own else 0}"
+        shown = request.query.get("token", "")
+        if not access.is_token(shown or request.cookies.get(cookie, "")):
+            raise web.HTTPUnauthorized(
+                text="open the address with ?token=... that `cooper view` printed at its start"
+            )
+        if shown and access.token and request.path == "/":
+            # Out of the address line and the history. Lax: sent on the way back here, and never
+            # from within another site's page.
+            response: web.StreamResponse = web.HTTPSeeOther("/")
+            response.set_cookie(cookie, shown, httponly=True, samesite="Lax", path="/")
+        else:
+            response = await handler(request)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
@@ -124,7 +146,8 @@ async def serve(node: Any) -> int:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             loop.add_signal_handler(number, stop.set)
     host, port = node.value("host"), int(node.value("port"))
-    runner = web.AppRunner(make_app(node), access_log=None, shutdown_timeout=2.0)
+    access = access_of(node)
+    runner = web.AppRunner(make_app(node, access), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
@@ -135,10 +158,9 @@ async def serve(node: Any) -> int:
                 f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another "
                 "port (--port, 0 = any free one)"
             ) from error
-        address = runner.addresses[0]
-        shown = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
-        print(f"cooper view: http://{shown}:{address[1]}/  (ctrl-C ends it)", flush=True)
-        if host not in LOOPBACK:
+        address = access.address(host, runner.addresses[0][1])
+        print(f"cooper view: {address}  (ctrl-C ends it)", flush=True)
+        if not access.local_only and not access.token:
             print(
                 "cooper view: everybody who reaches this address sees the camera and may ask",
                 file=sys.stderr,
