@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cooper_ros.core.errors import QuestionError
-from cooper_ros.core.types import NAN, SpatialAnswer, StepType
+from cooper_ros.core.types import NAN, SpatialAnswer, Status, StepType
 from cooper_ros.msg import SpatialAnswer as AnswerMessage
 from cooper_ros.ros.audience import Audience, nobody_listens
 from cooper_ros.ros.calls import PendingCall
@@ -17,7 +17,7 @@ from cooper_ros.ros.messages import duration_to_seconds, time_to_ns, to_answer
 from cooper_ros.ros.reframe import answer_in
 from cooper_ros.ros.refusals import NotActiveError
 from cooper_ros.ros.slots import Snapshot
-from cooper_ros.runtime.asking import understand
+from cooper_ros.runtime.asking import understand, understood
 from cooper_ros.srv import AskSpatial
 
 MODES = {
@@ -138,6 +138,11 @@ class Intake:
         which camera was asked."""
         if not answer.camera and not _own_image(request) and request.camera:
             answer = replace(answer, camera=request.camera)
+        pipeline, refused = self._node.pipeline, answer.status is Status.BAD_QUESTION
+        if pipeline is not None and not (answer.question_understood or refused):
+            # it was in order, but had no image, no time or no turn
+            understood_as = understood(pipeline, answer.question)
+            answer = replace(answer, question_understood=understood_as)
         target = getattr(request, "target_frame", "")
         answer = answer_in(self._node.transforms, answer, target)
         now_ns = self._node.get_clock().now().nanoseconds

@@ -17,6 +17,7 @@ from cooper_ros.core.types import (
     Status,
     StepType,
 )
+from cooper_ros.reasoning.canonical import canonical_question
 from cooper_ros.reasoning.crosscheck import build_answer, failed_answer, in_asked_unit
 from cooper_ros.reasoning.drafts import END as ANSWER_END
 from cooper_ros.reasoning.drafts import draft, rest_of
@@ -190,6 +191,15 @@ def understand(context: FrameContext, question: str) -> tuple[Query | None, str]
         return parse_question(question, segmentation.names), question
     except QuestionError:
         return None, question
+
+
+def understood(context: FrameContext, question: str) -> str:
+    """The question in canonical words, "" where it is refused or free text."""
+    try:
+        query, _ = understand(context, question)
+    except QuestionError:
+        return ""
+    return canonical_question(query) if query is not None else ""
 
 
 def _events(

@@ -71,6 +71,7 @@ def test_without_an_image_every_service_says_so(
 ) -> None:
     reply = bench.call(ask, question("how far is the mug ?"), node)
     assert reply.answer.status == Status.STATUS_NO_IMAGE and not reply.success
+    assert reply.answer.question_understood.endswith(" ?")  # it was in order, only too early
     assert "no image" in reply.message
     measured = bench.call(query, QueryDistance.Request(names=["mug"]), node)
     assert measured.status == Status.STATUS_NO_IMAGE and list(measured.statuses) == [9]
