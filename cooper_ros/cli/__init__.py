@@ -17,7 +17,7 @@ from cooper_ros.core.errors import CooperError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
 # name -> (module, one line for `cooper --help`)
@@ -79,20 +79,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     raises. Stopped by SIGINT, SIGTERM or SIGHUP, or with nobody left who reads the output: 1,
     after children were ended and files closed.
     """
-    name = "cooper"
+    name = ["cooper"]
+
+    def action() -> int:
+        chosen = _overview().parse_args(argv)
+        name[0] = f"cooper {chosen.subcommand}"
+        return _run(chosen)
+
+    return until_stopped(lambda: name[0], action)
+
+
+def until_stopped(name: Callable[[], str], action: Callable[[], int]) -> int:
+    """Its exit code; 1, with a line of `name`, if a signal or a closed pipe ends it."""
     with stopping.raising() as stopped:
         try:
-            chosen = _overview().parse_args(argv)
-            name = f"cooper {chosen.subcommand}"
-            code = _run(chosen)
-            sys.stdout.flush()
-            return code
+            try:
+                return action()
+            finally:  # also after `--help`: at exit, nobody could catch the error of a closed pipe
+                sys.stdout.flush()
         except (BrokenPipeError, KeyboardInterrupt) as error:
-            return _ended_early(name, error)
+            return _ended_early(name(), error)
         except BaseException as error:
             if not stopped():
                 raise
-            return _ended_early(name, error)  # whatever the signal became on its way
+            return _ended_early(name(), error)  # whatever the signal became on its way
 
 
 def _ended_early(name: str, error: BaseException) -> int:

@@ -320,6 +320,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run it as the executable `cooper_bag`, with ROS arguments as launch files give them."""
     from rclpy.utilities import remove_ros_args
 
+    from cooper_ros.cli import until_stopped
     from cooper_ros.core.errors import CooperError
 
     given = list(sys.argv if argv is None else argv)
@@ -327,11 +328,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(remove_ros_args(given)[1:])
     args.ros_args = given
-    try:
-        return run(args)
-    except CooperError as error:
-        print(f"cooper_bag: {error}", file=sys.stderr)
-        return 1
+
+    def action() -> int:
+        try:
+            return run(args)
+        except CooperError as error:
+            print(f"cooper_bag: {error}", file=sys.stderr)
+            return 1
+
+    return until_stopped(lambda: "cooper_bag", action)
 
 
 if __name__ == "__main__":

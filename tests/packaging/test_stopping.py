@@ -220,3 +220,14 @@ def test_workers_leave_the_end_to_their_parent() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (run.stdout, run.returncode) == ("still here\n", -signal.SIGTERM)
+
+
+def test_help_that_nobody_reads_to_its_end() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    program = "import sys; sys.argv = ['cooper', '--help']\nfrom cooper_ros import cli; cli.main()"
+    run = subprocess.run(
+        [sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert run.stderr == ""
