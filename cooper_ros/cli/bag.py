@@ -119,23 +119,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _start_ros(argv: list[str] | None = None) -> None:
-    import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from cooper_ros.ros.environment import set_defaults
+    from cooper_ros.ros.environment import start_ros
 
-    set_defaults()
-    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+    start_ros(argv, signal_handler_options=SignalHandlerOptions.NO)
 
 
 def _record(args: argparse.Namespace) -> int:
     import rclpy
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.parameter import Parameter
 
     from cooper_ros.core import stopping
     from cooper_ros.core.errors import BagError
     from cooper_ros.ros.bags.recording import Recorder
+    from cooper_ros.ros.guard import GuardedExecutor
 
     if bool(args.topics) + args.all + bool(args.regex) != 1:
         print("cooper bag record: name topics, or give --all or --regex", file=sys.stderr)
@@ -151,7 +149,7 @@ def _record(args: argparse.Namespace) -> int:
             compress=args.compress,
             parameter_overrides=[Parameter("use_sim_time", value=args.use_sim_time)],
         )
-        executor = SingleThreadedExecutor()
+        executor = GuardedExecutor()
         executor.add_node(recorder)
         timer = threading.Timer(args.duration or 0.0, stop.set)
         timer.daemon = True

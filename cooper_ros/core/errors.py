@@ -77,3 +77,7 @@ class BagError(CooperError):
 
 class CacheError(CooperError):
     """There is no folder that can be written for what is built on this machine."""
+
+
+class RosError(CooperError):
+    """ROS cannot be started here."""

@@ -36,7 +36,7 @@ from cooper_ros.core.types import (
     SpatialAnswer,
     Status,
 )
-from cooper_ros.ros.environment import set_defaults
+from cooper_ros.ros.environment import start_ros
 from cooper_ros.ros.messages import (
     duration_to_seconds,
     from_answer,
@@ -97,9 +97,8 @@ class CooperClient:
     ) -> None:
         self._owns_rclpy = not rclpy.ok()
         if self._owns_rclpy:
-            set_defaults()
             # Python's own handlers stay: rclpy's would close the context at once.
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            start_ros(signal_handler_options=SignalHandlerOptions.NO)
         self._target = node.rstrip("/")
         self._node = Node(name)
         self._executor = SingleThreadedExecutor()

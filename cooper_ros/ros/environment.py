@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from cooper_ros.core.errors import RosError
 from cooper_ros.core.paths import find_shared
 
 PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -46,6 +48,20 @@ def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment.setdefault(variable, "1")
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def start_ros(args: Sequence[str] | None = None, **options: Any) -> None:
+    """`rclpy.init` with our defaults; `args` as there (None: those of the command line).
+
+    Raises RosError with a sentence for people: wrong ROS arguments, a log that cannot be written.
+    """
+    import rclpy
+
+    set_defaults()
+    try:
+        rclpy.init(args=None if args is None else list(args), **options)
+    except Exception as error:  # bad --ros-args, domain or middleware: rclpy's kinds are private
+        raise RosError(log_problem() or str(error)) from error
 
 
 def _settle_log(environment: MutableMapping[str, str]) -> None:

@@ -25,7 +25,6 @@ from cooper_ros.ros.cameras import CameraSet
 from cooper_ros.ros.clock_jumps import ClockJumps
 from cooper_ros.ros.command_line import Program
 from cooper_ros.ros.diagnostics import Monitor
-from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.guard import told
 from cooper_ros.ros.intake import Intake
@@ -375,7 +374,6 @@ class CooperNode(LifecycleNode):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the node; returns the exit code."""
-    set_defaults()
     return runner.run(CooperNode, PROGRAM, argv)
 
 

@@ -18,6 +18,7 @@ from cooper_ros.action import Reason
 from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.types import SpatialAnswer, Status, succeeded
 from cooper_ros.ros.audience import Audience, nobody_listens
+from cooper_ros.ros.guard import refusal
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.narration import Narrator
 from cooper_ros.ros.qos import QuestionQoS
@@ -76,13 +77,15 @@ class ReasonServer:
     # -- callbacks (executor) --------------------------------------------------------------------
 
     def _on_accepted(self, handle: Any) -> None:
-        call = self._make_call(handle)
-        self._calls[bytes(handle.goal_id.uuid)] = call
-        self._timer.reset()
-        if not call.done:
-            self._intake.submit(call)
-            self._tick()
-        handle.execute()
+        try:
+            call = self._make_call(handle)
+            self._calls[bytes(handle.goal_id.uuid)] = call
+            self._timer.reset()
+            if not call.done:
+                self._intake.submit(call)
+                self._tick()
+        finally:
+            handle.execute()  # whatever went wrong: it ends with a result, and its client hears
 
     def _make_call(self, handle: Any) -> ReasonCall:
         goal = handle.request
@@ -131,6 +134,15 @@ class ReasonServer:
         return CancelResponse.ACCEPT
 
     async def _execute(self, handle: Any) -> Reason.Result:
+        try:
+            return await self._answer(handle)
+        except Exception as error:  # rclpy would send an empty result
+            note = getattr(self._node.executor, "note", message_of)
+            if handle.is_active:
+                handle.abort()
+            return refusal(Reason.Result(), None, note(error))
+
+    async def _answer(self, handle: Any) -> Reason.Result:
         key = bytes(handle.goal_id.uuid)
         call = self._calls[key]
         started = time.monotonic()

@@ -16,6 +16,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 
 from cooper_ros.core import stopping
+from cooper_ros.core.errors import RosError
 from cooper_ros.ros import environment, shared_memory
 from cooper_ros.ros.command_line import Program, help_text, wants_help, without_effect
 from cooper_ros.ros.guard import GuardedExecutor
@@ -43,18 +44,15 @@ def start(program: Program, argv: Sequence[str] | None = None) -> int | None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     try:
-        rclpy.init(
-            args=list(argv) if argv is not None else None,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-    except Exception as error:  # bad --ros-args, domain or middleware: rclpy's kinds are private
-        return refuse(environment.log_problem() or error)
+        environment.start_ros(argv, signal_handler_options=SignalHandlerOptions.NO)
+    except RosError as error:
+        return refuse(error)
     if shared := shared_memory.problem():
         print(shared, file=sys.stderr)
     return None
 
 
-def refuse(error: Exception | str) -> int:
+def refuse(error: Exception) -> int:
     """Say why nothing starts; the exit code."""
     print(f"cannot start: {error}", file=sys.stderr)
     return WRONG_USE

@@ -23,7 +23,6 @@ from std_msgs.msg import String
 from cooper_ros.ros import runner
 from cooper_ros.ros.command_line import Program
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
-from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.messages import to_header
 from cooper_ros.ros.parameters import START, ParameterSpec, declare
 from cooper_ros.ros.qos import ImagePublisherQoS, StandardTopicQoS
@@ -139,7 +138,6 @@ class SimCameraNode(Node):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the camera; returns the exit code."""
-    set_defaults()
     return runner.run(SimCameraNode, PROGRAM, argv)
 
 

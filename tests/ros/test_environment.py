@@ -92,6 +92,19 @@ def test_the_node_names_the_variable_that_is_wrong(ros: None) -> None:
     assert "set ROS_LOG_DIR to a folder of this user" in said and "Traceback" not in said
 
 
+def test_commands_name_it_too(
+    ros: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "cooper_ros.cli", "bag", "record", str(tmp_path / "b"), "/image"],
+        capture_output=True, text=True, timeout=WAIT_S,
+        env={**os.environ, "ROS_LOG_DIR": NOWHERE},
+    )  # fmt: skip
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("cooper bag: ROS has no folder for its log")
+    assert "Traceback" not in ran.stderr
+
+
 def why_no_mounts() -> str:
     """Why a /dev/shm of one's own cannot be had here, "" if it can."""
     if os.geteuid() != 0 or not shutil.which("unshare"):

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from action_msgs.msg import GoalStatus  # noqa: E402
 from rcl_interfaces.msg import Parameter as ParameterMessage  # noqa: E402
 from rcl_interfaces.msg import ParameterType, ParameterValue  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
@@ -19,10 +21,13 @@ from rclpy.node import Node  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
+from cooper_ros.action import Reason  # noqa: E402
 from cooper_ros.core.errors import QuestionError  # noqa: E402
 from cooper_ros.core.types import Status  # noqa: E402
 from cooper_ros.ros.camera_names import choose_camera  # noqa: E402
 from cooper_ros.ros.guard import GuardedExecutor, place_of, refusal, sendable  # noqa: E402
+from cooper_ros.ros.reason_client import make_action_client  # noqa: E402
+from cooper_ros.ros.reason_server import ReasonServer  # noqa: E402
 from cooper_ros.ros.view.node import ViewNode  # noqa: E402
 from cooper_ros.srv import AskSpatial, QueryDistance  # noqa: E402
 
@@ -117,6 +122,27 @@ def test_parameters(fragile: Fragile) -> None:
     results = fragile.call(SetParameters, "fragile/set_parameters", request).results
     assert [r.successful for r in results] == [False, False]
     assert "broken on purpose" in results[0].reason
+
+
+def test_an_action_ends_with_a_result(fragile: Fragile) -> None:
+    """Neither accepting a goal nor answering it may leave the client waiting."""
+    node: Any = fragile.node
+    node.worker = None
+    intake = Mock()
+    intake.preferred_mode.side_effect = broken  # while the goal is accepted
+    server = ReasonServer(node, intake)
+    client = make_action_client(node, "fragile/reason")
+    fragile.turn(client.server_is_ready)
+    accepted = client.send_goal_async(Reason.Goal(question="how far ?"))
+    fragile.turn(accepted.done)
+    ended = accepted.result().get_result_async()
+    fragile.turn(ended.done)
+    reply = ended.result()
+    assert reply.status == GoalStatus.STATUS_ABORTED and not reply.result.success
+    assert "an error inside the node" in reply.result.message
+    assert reply.result.answer.status == int(Status.ERROR)
+    client.destroy()
+    server.destroy()
 
 
 def test_tasks_and_futures_of_others(fragile: Fragile) -> None:

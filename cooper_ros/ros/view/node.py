@@ -26,7 +26,6 @@ from cooper_ros.action import Reason
 from cooper_ros.core import stopping
 from cooper_ros.ros import runner
 from cooper_ros.ros.command_line import Program
-from cooper_ros.ros.environment import set_defaults
 from cooper_ros.ros.guard import GuardedExecutor
 from cooper_ros.ros.messages import to_duration, to_point
 from cooper_ros.ros.parameters import START, ParameterSpec, declare
@@ -273,7 +272,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         needs = "apt install python3-aiohttp, or pip install 'cooper_ros[view]'"
         print(f"cooper view: the package {error.name!r} is missing: {needs}", file=sys.stderr)
         return 1
-    set_defaults()
     if (code := runner.start(PROGRAM, argv)) is not None:
         return code
     node = None
