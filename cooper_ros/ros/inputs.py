@@ -68,7 +68,8 @@ class CameraInput:
         """`image`, or what lies beside it as JPEG: like image_transport, follow the remap of
         `image`; a remap of `image/compressed` itself counts as well."""
         base = self._below("image")
-        return f"{self._node.resolve_topic_name(base)}/compressed" if compressed else base
+        beside = "image/compressed".removeprefix("image")
+        return self._node.resolve_topic_name(base) + beside if compressed else base
 
     def _subscribe(self, message_type: Any, topic: str) -> Any:
         callback: Any = self._receive_image
