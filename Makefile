@@ -10,10 +10,10 @@ ARGS ?=
 TEST_EXTRAS := torch,train,export,tensorrt,bag,view,dev
 export PYTHON
 
-.PHONY: help venv venv-test demo test test-long lint clean
+.PHONY: help venv venv-test demo test test-long lint pictures clean
 
 help:
-	@sed -n 's/^# //p' Makefile; echo "make test-long | lint | venv | clean"
+	@sed -n 's/^# //p' Makefile; echo "make test-long | lint | pictures | venv | clean"
 
 venv:
 	@tools/setup_env.sh $(VENV)
@@ -38,6 +38,10 @@ lint: venv-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+#: docs/*.png and docs/*.jpg anew, from what is committed; look at them before committing
+pictures: venv-test
+	@$(VENV)/bin/python tools/make_pictures.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) *.egg-info build install log

@@ -15,6 +15,9 @@ from cooper_ros.core.types import SpatialAnswer, Status
 CLOSE = 0.20
 """A length that is off by at most this share of the true one counts as right."""
 
+WHY = {"DISAGREES": "contradicted by the maps", "NOT_VISIBLE": "not on the maps"}
+"""Statuses in words."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -76,6 +79,8 @@ def in_words(summary: dict[str, Any]) -> str:
         )
     if summary["others"]:
         parts.append(f"{summary['others_right']} of {summary['others']} others right")
-    for status, number in summary["not_answered"].items():
-        parts.append(f"{number} not answered ({status.lower().replace('_', ' ')})")
+    missing = summary["not_answered"]
+    if missing:
+        reasons = (f"{n} {WHY.get(s, s.lower().replace('_', ' '))}" for s, n in missing.items())
+        parts.append(f"{sum(missing.values())} not answered ({', '.join(reasons)})")
     return "against the truth: " + (", ".join(parts) or "nothing was answered")

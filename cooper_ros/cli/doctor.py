@@ -65,6 +65,7 @@ def collect(model: str, node: str, quick: bool) -> list[Check]:
     from cooper_ros.deploy import doctor
 
     checks = doctor.machine_checks() + doctor.package_checks() + doctor.shared_files()
+    checks += doctor.guarded("machine", (_renderer,))
     checks += doctor.model_checks(model, self_test=not quick)
     if importlib.util.find_spec("rclpy") is None:
         found, advice = "rclpy is not installed", "needed for the node: source ROS 2, or see README"
@@ -79,6 +80,20 @@ def collect(model: str, node: str, quick: bool) -> list[Check]:
             checks += ros.transport_checks(1 + os.getpid() % 101)
         checks += ros.graph_checks(node)
     return checks
+
+
+def _renderer() -> list[Check]:
+    """What draws the simulated camera, where the simulator is installed."""
+    from cooper_ros.deploy.doctor import Check, Verdict
+    from cooper_ros.sim import opengl
+
+    if importlib.util.find_spec("mujoco") is None:
+        return []
+    try:
+        return [Check("machine", "OpenGL", Verdict.OK, f"{opengl.choose()} (simulated camera)")]
+    except opengl.NoRendererError as error:
+        found = "nothing draws the simulated camera"
+        return [Check("machine", "OpenGL", Verdict.WARN, found, str(error))]
 
 
 def _line(check: Check) -> str:

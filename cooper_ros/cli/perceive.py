@@ -1,7 +1,8 @@
 """Depth and segmentation of one image file.
 
 With --out writes depth.npy [m] (or depth_relative.npy in [0, 1] where there are no intrinsics),
-labels.png (class ids), depth.png and segmentation.png for the eye.
+labels.png (class ids), segmentation.png, and for the eye depth.png, with a legend where it is in
+metres, and overlay.png, the best objects with names and distances.
 """
 
 from __future__ import annotations
@@ -93,17 +94,29 @@ def _write(
     import numpy as np
     from PIL import Image
 
-    from cooper_ros.core.codecs import spectral_colormap
     from cooper_ros.core.images import from_tensor
+    from cooper_ros.ros import lettering, overlay
 
     out.mkdir(parents=True, exist_ok=True)
     name = "depth.npy" if depth.metric else "depth_relative.npy"
-    np.save(out / name, depth.depth if depth.metric else depth.relative)
-    colours = np.moveaxis(spectral_colormap(depth.relative), 0, -1)
-    Image.fromarray(np.ascontiguousarray(colours)).save(out / "depth.png")
+    values = depth.depth if depth.metric else depth.relative
+    np.save(out / name, values)
+    known = values[np.isfinite(values)]
+    near, far = (float(v) for v in np.percentile(known, (1, 99))) if known.size else (0.0, 1.0)
+    picture = overlay.depth_picture(values, near, far)
+    if depth.metric:
+        height, width = picture.shape[:2]
+        legend = overlay.depth_legend(width, near, far, lettering.text_size(height))
+        picture = np.vstack([picture, legend])
+    Image.fromarray(picture).save(out / "depth.png")
     Image.fromarray(segmentation.labels).save(out / "labels.png")
     settings = context.spec.segmentation
     assert settings is not None
-    picture = from_tensor(settings.codec().encode(segmentation.labels))
+    codec = settings.codec()
+    picture = from_tensor(codec.encode(segmentation.labels))
     Image.fromarray(picture).save(out / "segmentation.png")
-    return [str(out / file) for file in (name, "labels.png", "depth.png", "segmentation.png")]
+    colors = overlay.display_colors(settings.colours)
+    objects = overlay.draw_overlay(context.frame.rgb, segmentation, colors, settings.stuff)
+    Image.fromarray(objects).save(out / "overlay.png")
+    written = (name, "labels.png", "depth.png", "segmentation.png", "overlay.png")
+    return [str(out / file) for file in written]

@@ -15,8 +15,8 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def text_size(picture_height: int) -> int:
-    """Size of letters [px] that can be read in a picture of this height."""
-    return int(np.clip(round(picture_height / 32), 11, 48))
+    """Size of letters [px] that can be read in a picture of this height, shown at half size too."""
+    return int(np.clip(round(picture_height / 26), 11, 48))
 
 
 def extent(text: str, size: int, padding: int = 0) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +22,12 @@ TINT = 0.45
 TICK_STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 MOST_TICKS = 6
 DARK: Colour = (24, 24, 24)
+
+
+def display_colors(palette: Sequence[Sequence[float]]) -> NDArray[np.uint8]:
+    """Colours uint8 [N, 3] by class id, of a model's palette in [-1, 1]."""
+    values = np.asarray(palette, np.float32).reshape(-1, 3)
+    return np.round(np.clip((values + 1.0) / 2.0, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def depth_picture(depth: NDArray[np.float32], low: float, high: float) -> Picture:
@@ -75,15 +81,14 @@ def draw_overlay(
     segmentation: Segmentation,
     colors: NDArray[np.uint8],
     stuff: Sequence[str] = (),
-    min_score: Mapping[str, float] | None = None,
 ) -> Picture:
     """The image with colour, box, name and distance of its best objects.
 
     `colors` uint8 [N, 3] by class id; `stuff`: names of what is no object (floor, wall), and is
-    neither coloured nor named; `min_score`: per class name, objects below it are not shown.
+    neither coloured nor named. Boxes are in the picture's pixels.
     """
     picture = np.array(rgb, np.uint8, order="C")
-    shown = best_objects(segmentation.segments, picture.shape, stuff, min_score)
+    shown = best_objects(segmentation.segments, picture.shape, stuff)
     _tint(picture, segmentation, shown, colors)
     _draw_objects(picture, shown, colors)
     return picture
@@ -94,31 +99,27 @@ def draw_boxes(
     segments: Sequence[Segment],
     colors: NDArray[np.uint8],
     stuff: Sequence[str] = (),
-    min_score: Mapping[str, float] | None = None,
 ) -> Picture:
     """The image with box, name and distance of objects that were followed into it."""
     picture = np.array(rgb, np.uint8, order="C")
-    _draw_objects(picture, best_objects(segments, picture.shape, stuff, min_score), colors)
+    _draw_objects(picture, best_objects(segments, picture.shape, stuff), colors)
     return picture
 
 
 def best_objects(
-    segments: Sequence[Segment],
-    shape: tuple[int, ...],
-    stuff: Sequence[str] = (),
-    min_score: Mapping[str, float] | None = None,
+    segments: Sequence[Segment], shape: tuple[int, ...], stuff: Sequence[str] = ()
 ) -> list[Segment]:
     """The objects worth showing on an image of this shape, the best score first.
 
-    Scores that are unknown (NaN) come last, the larger object first.
+    Scores that are unknown (NaN) come last, the larger object first. What is below its class's
+    `min_score` is no segment to begin with.
     """
-    least, smallest = min_score or {}, MIN_FRACTION * shape[0] * shape[1]
+    smallest = MIN_FRACTION * shape[0] * shape[1]
     objects = [
         s
         for s in segments
         if s.instance and s.label not in stuff and s.pixel_count >= smallest
-        and not s.score < least.get(s.label, 0.0)
-    ]  # fmt: skip
+    ]
 
     def rank(segment: Segment) -> tuple[float, int]:
         return -segment.score if math.isfinite(segment.score) else math.inf, -segment.pixel_count

@@ -80,7 +80,7 @@ class Process:
 class Bench:
     """A node of the test's own, spun in the background; a camera that repeats what it is told."""
 
-    def __init__(self, name: str = "bench", period_s: float = 0.05) -> None:
+    def __init__(self, name: str = "bench", period_s: float = 0.15) -> None:
         self.node = Node(name)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)

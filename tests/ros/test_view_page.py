@@ -78,7 +78,8 @@ def test_the_page_shows_what_the_node_sees(
         page.wait_for_selector(f"#{panel}[data-pictures]")
         assert "320×240" in page.inner_text(f"#{panel} .facts")
         assert not page.is_visible(f"#{panel} .empty")
-    assert page.inner_text("#depth .near").endswith(" m")
+    for end in ("near", "middle", "far"):
+        assert re.fullmatch(r"\d+\.\d+ m", page.inner_text(f"#depth .{end}"))
     # The middle of the dark block that the camera shows, read back from the canvas.
     shade = page.locator("#camera canvas").first.evaluate(
         "canvas => [...canvas.getContext('2d').getImageData(130, 120, 1, 1).data]"
@@ -104,6 +105,34 @@ def test_a_typed_question_is_answered(page: Any, node: Process, bench: Bench) ->
     page.wait_for_selector("#answers li[data-status='BAD_QUESTION'].refused")
     first = page.locator("#answers li").first
     assert "<b>zeppelin</b>" in first.inner_text() and first.locator("b").count() == 0
+
+
+def test_an_example_is_asked_by_a_click_on_a_phone(
+    browser: Any, address: str, node: Process, bench: Bench
+) -> None:
+    """The question line is on the first screen, nothing is wider than it, and examples are there
+    before anything was seen."""
+    bench.show(room_image(), room_info())
+    opened = browser.new_page(viewport={"width": 390, "height": 844})
+    opened.set_default_timeout(WAIT_MS)
+    opened.goto(address)
+    opened.wait_for_selector("#camera[data-pictures]")
+    for selector in ("#camera", "#question", "#send", "#examples button"):
+        box = opened.locator(selector).first.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 844, selector
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, selector
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.wait_for_selector("#status[data-level='0']")
+    opened.click("#examples button:has-text('free space')")
+    opened.wait_for_selector("#answers li[data-status='OK']")
+    assert "free space" in opened.inner_text("#answers li .q")
+    assert opened.locator("#answers li .a").first.bounding_box()["y"] < 844
+    assert len(set(opened.locator("#examples button").all_inner_texts())) >= 3
+    opened.set_viewport_size({"width": 844, "height": 390})
+    opened.evaluate("scrollTo(0, 0)")
+    box = opened.locator("#question").bounding_box()
+    assert box["y"] + box["height"] <= 390, "on its side too"
+    opened.close()
 
 
 def test_a_click_measures_a_distance(page: Any, node: Process, bench: Bench) -> None:

@@ -97,3 +97,16 @@ def test_setup_can_ask_with_a_bare_python() -> None:
         assert run.returncode == 0 and run.stdout.strip() in works
     else:
         assert run.returncode == 1 and run.stdout.splitlines()
+
+
+def test_doctor_says_what_draws_or_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cooper_ros.cli.doctor import _renderer
+
+    monkeypatch.setattr(opengl, "choose", lambda: "egl")
+    assert _renderer()[0].verdict.value == "ok" and "egl" in _renderer()[0].found
+
+    def nothing() -> str:
+        raise opengl.NoRendererError("apt install libosmesa6")
+
+    monkeypatch.setattr(opengl, "choose", nothing)
+    assert _renderer()[0].verdict.value == "warn" and "libosmesa6" in _renderer()[0].advice

@@ -89,6 +89,7 @@ function draw(header, bitmap) {
     scale.hidden = false;
     const show = (value) => (header.unit ? `${value.toFixed(2)} ${header.unit}` : `${value.toFixed(2)} (relative)`);
     scale.querySelector(".near").textContent = show(header.near);
+    scale.querySelector(".middle").textContent = show((header.near + header.far) / 2);
     scale.querySelector(".far").textContent = show(header.far);
   }
   drawMarks(panel);
@@ -163,6 +164,7 @@ function showStatus(message) {
 const metres = (value) => (value === null ? "–" : `${value.toFixed(2)} m`);
 
 function showObjects(objects) {
+  showExamples(objects);
   byId("objects").tBodies[0].replaceChildren(...objects.map((item) => {
     const row = document.createElement("tr");
     const cells = [item.label, metres(item.distance), item.score === null ? "–" : item.score.toFixed(2)];
@@ -172,6 +174,34 @@ function showObjects(objects) {
       return cell;
     }));
     return row;
+  }));
+}
+
+// Questions to click: about what is in view, as the parser of the node knows them. They change only
+// when something that they name has gone: what moves under the finger cannot be clicked.
+let named = null;
+
+function showExamples(objects) {
+  const labels = objects.map((item) => item.label);
+  const seen = [...objects].sort((one, other) => other.score - one.score).map((item) => item.label)
+    .filter((label) => labels.indexOf(label) === labels.lastIndexOf(label));
+  if (named && named.length && named.every((name) => seen.includes(name))) return;
+  if (named && !seen.length) return;
+  const [a, b] = named = seen.slice(0, 2);
+  const questions = ["how much free space is ahead?"];
+  if (a) questions.unshift(`how far is the ${a}?`);
+  if (b) questions.push(`which is nearer, the ${a} or the ${b}?`, `how far is the ${a} from the ${b}?`);
+  if (a) questions.push(`how wide is the ${a}?`);
+  questions.push("is there a door?", "how many chairs are there?");
+  byId("examples").replaceChildren(...questions.map((text) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text;
+    button.addEventListener("click", () => {
+      byId("question").value = text;
+      byId("form").requestSubmit();
+    });
+    return button;
   }));
 }
 
@@ -281,4 +311,5 @@ function finish(id, item, reply) {
   setMarks((reply.objects || []).filter((object) => object.box[2] > 0).map((object) => ({ box: object.box })));
 }
 
+showExamples([]);
 connect();
