@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from cooper_ros.core.classes import PLURALS
 from cooper_ros.core.query import (
     BEHIND,
     BETWEEN,
@@ -120,13 +121,16 @@ def _kinds(
     pairs = list(combinations(single, 2))
     aside = [pair for pair in pairs if _shift(*pair) > CLEAR_SHIFT * image_width]
     apart = [pair for pair in pairs if _ratio(*pair) > CLEAR_RATIO]
+    countable = _countable(visible, counts)
     absent = [label for label in NOT_IN_VIEW if label not in counts]
     return [
         [_ask(DISTANCE, [item.label], item.distance_m, "m") for item in single],
         [_between(*pair) for pair in pairs],
         [_side(LEFT, *pair) for pair in aside],
         [_nearer(NEARER, *pair) for pair in apart],
-        [_count(label, counts[label]) for label in _countable(visible, counts)],
+        [_count(label, counts[label]) for label in countable],
+        [q for label in countable for q in _count_within(label, visible)],
+        [q for label in countable for q in _count_left(label, visible, image_width)],
         [_ask(FREE, [], free_space_m, "m")] if math.isfinite(free_space_m) else [],
         [_ask(WIDTH, [item.label], item.width_m, "m")
          for item in single if math.isfinite(item.width_m)],
@@ -190,6 +194,26 @@ def _reachable(item: Visible) -> DemoQuestion:
 
 def _count(label: str, number: int) -> DemoQuestion:
     return _ask(COUNT, [label], float(number))
+
+
+def _count_within(label: str, visible: Sequence[Visible]) -> list[DemoQuestion]:
+    """How many are within the first radius that none of them is near to, but some are within."""
+    distances = [item.distance_m for item in visible if item.label == label]
+    for radius in REACH_M:
+        clear = all(not 1 / FAR_REACH_M < radius / d < FAR_REACH_M for d in distances)
+        if clear and min(distances) < radius:
+            text = f"how many {PLURALS.get(label, label)} are within {radius:.2f} m ?"
+            return [DemoQuestion(COUNT, text, float(sum(d < radius for d in distances)))]
+    return []
+
+
+def _count_left(label: str, visible: Sequence[Visible], image_width: int) -> list[DemoQuestion]:
+    """How many are left of the camera's axis, where all of them are clearly off it."""
+    shifts = [item.u / image_width - 0.5 for item in visible if item.label == label]
+    if any(abs(shift) < CLEAR_SHIFT for shift in shifts):
+        return []
+    text = f"how many {PLURALS.get(label, label)} are on the left ?"
+    return [DemoQuestion(COUNT, text, float(sum(shift < 0.0 for shift in shifts)))]
 
 
 def _countable(visible: Sequence[Visible], counts: Counter[str]) -> list[str]:

@@ -22,8 +22,10 @@ from cooper_ros.cli.demo_questions import (  # noqa: E402
     choose_questions,
 )
 from cooper_ros.cli.demo_verdict import Verdict, in_words, judge, summarise  # noqa: E402
+from cooper_ros.core.classes import CLASS_NAMES  # noqa: E402
 from cooper_ros.core.query import FAMILIES  # noqa: E402
 from cooper_ros.core.types import SpatialAnswer, Status  # noqa: E402
+from cooper_ros.reasoning.questions import parse_question  # noqa: E402
 
 WAIT_S = 300.0
 
@@ -64,6 +66,28 @@ def test_by_default_every_family_is_asked_and_something_absent() -> None:
     assert truths["is the mug within 1.50 m ?"] == "yes"
     assert truths["is the door within 2.00 m ?"] == "no"
     assert truths["how wide is the mug ?"] == 0.3 and truths["how tall is the mug ?"] == 0.2
+
+
+def test_things_are_counted_within_a_radius_and_on_a_side() -> None:
+    objects = [visible("chair", 1.3, 100.0), visible("chair", 2.9, 200.0),
+               visible("chair", 3.1, 600.0)]  # fmt: skip
+    truths = {q.text: q.truth for q in choose_questions(objects, 0.8, 640, limit=40)}
+    assert truths["how many chairs are within 2.00 m ?"] == 1.0
+    assert truths["how many chairs are on the left ?"] == 2.0
+    middle = [visible("chair", 1.9, 330.0), visible("chair", 5.6, 600.0)]
+    texts = {q.text for q in choose_questions(middle, 0.8, 640, limit=40)}
+    assert "how many chairs are within 3.00 m ?" in texts, "2 m would be a close call"
+    assert not any("on the left" in text for text in texts), "one is nearly ahead"
+
+
+def test_the_node_understands_every_question() -> None:
+    objects = [visible(label, 1.0 + index, 40.0 * index + 30.0, 0.1 - index / 200)
+               for index, label in enumerate(CLASS_NAMES[3:15])]  # fmt: skip
+    objects += [visible("mug", 1.0, 100.0), visible("mug", 2.0, 110.0)]
+    chosen = choose_questions(objects, 1.0, 640, limit=400)
+    assert len(chosen) > 200
+    for question in chosen:
+        assert parse_question(question.text).family == question.family, question.text
 
 
 def answer(status: Status = Status.OK, text: str = "", value: float = math.nan) -> SpatialAnswer:
