@@ -72,10 +72,12 @@ def summarise(verdicts: Sequence[Verdict], statuses: Sequence[str]) -> dict[str,
 def in_words(summary: dict[str, Any]) -> str:
     """The figures as one line."""
     parts = []
-    if summary["lengths"]:
+    lengths = summary["lengths"]
+    if lengths:
+        middle, worst = (100 * summary[f"lengths_{name}_error"] for name in ("median", "worst"))
         parts.append(
-            f"{summary['lengths']} lengths off by {100 * summary['lengths_median_error']:.0f} % "
-            f"(median; the worst by {100 * summary['lengths_worst_error']:.0f} %)"
+            f"{lengths} length{'s' if lengths > 1 else ''} off by {middle:.0f} % "
+            f"(median; the worst by {worst:.0f} %)"
         )
     if summary["others"]:
         parts.append(f"{summary['others_right']} of {summary['others']} others right")

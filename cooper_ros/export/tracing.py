@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,19 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Tracing makes millions of objects that live until its end: looking for garbage among them
+    takes a fifth of its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def trace_graph(
     module: nn.Module,
     signature: GraphSignature,
@@ -67,7 +81,7 @@ def trace_graph(
     arguments = tuple(torch.from_numpy(inputs[t.name]).to(device) for t in signature.inputs)
     shapes = tuple(_dynamic_shape(t) for t in signature.inputs)
     try:
-        with _quiet():
+        with _quiet(), _without_collections():
             program = torch.onnx.export(
                 module,
                 arguments,
