@@ -79,9 +79,19 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)  # type: ignore[return-value]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _coverage(text: str, size: int) -> NDArray[np.uint8]:
-    """How much of each pixel the letters cover, 0 to 255; the same height for every text."""
+    """How much of each pixel the letters cover, 0 to 255; the same height for every text.
+
+    Put together from words: names and distances come again, if not in the same company.
+    """
+    words = [_word(word, size) for word in text.split(" ")]
+    gap = np.zeros((words[0].shape[0], max(round(_font(size).getlength(" ")), 1)), np.uint8)
+    return np.hstack([words[0], *(part for word in words[1:] for part in (gap, word))])
+
+
+@lru_cache(maxsize=4096)
+def _word(text: str, size: int) -> NDArray[np.uint8]:
     font = _font(size)
     ascent, descent = font.getmetrics()
     width = max(int(np.ceil(font.getlength(text))), 1)
