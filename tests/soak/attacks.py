@@ -34,7 +34,7 @@ from cooper_ros.core.types import Intrinsics
 from cooper_ros.msg import SpatialAnswer
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
 from cooper_ros.ros.messages import to_header
-from cooper_ros.ros.qos import ImagePublisherQoS
+from cooper_ros.ros.qos import ImagePublisherQoS, QuestionQoS
 from cooper_ros.srv import AskSpatial, CalibrateScale, GetModelInfo, QueryDistance
 
 Attack = Callable[[Stage], None]
@@ -259,8 +259,10 @@ def model_put_away_and_loaded(stage: Stage) -> None:
 
 @attack
 def many_clients(stage: Stage) -> None:
-    """Fifty clients ask at the same moment; each gets a reply."""
-    clients = [stage.bench.node.create_client(AskSpatial, "cooper/ask") for _ in range(50)]
+    """Fifty clients ask at the same moment; each gets a reply. With the depth of the service: every
+    client's reader hears all fifty replies, and one of rclpy's default depth keeps ten."""
+    make, qos = stage.bench.node.create_client, QuestionQoS()
+    clients = [make(AskSpatial, "cooper/ask", qos_profile=qos) for _ in range(50)]
     stage.wait(lambda: all(client.service_is_ready() for client in clients))
     futures = [
         stage.start(client, stage.question(client=f"c{number}", seconds=30))
