@@ -211,6 +211,8 @@ def _number(value: float) -> float | None:
 
 def _said(status: str, text: str) -> str:
     """What was answered, or why not."""
+    if status == "DISAGREES":
+        return "maps disagree"
     return text if status == "OK" else status.lower().replace("_", " ")
 
 

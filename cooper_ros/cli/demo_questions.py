@@ -55,7 +55,7 @@ NOT_IN_VIEW = ("sofa", "bed", "person", "robot", "plant", "tv", "laptop", "bin")
 @dataclass(frozen=True)
 class Visible:
     """A truly visible object: share of the pixels, distance [m], position [m], median u [px],
-    width and height [m]."""
+    width and height [m], and whether no border of the image cuts it."""
 
     label: str
     fraction: float
@@ -64,6 +64,7 @@ class Visible:
     u: float
     width_m: float = NAN
     height_m: float = NAN
+    whole: bool = True
 
     @classmethod
     def from_truth(cls, item: dict[str, Any]) -> Visible:
@@ -71,7 +72,7 @@ class Visible:
         x, y, z = (float(value) for value in item["position"])
         return cls(
             item["label"], float(item["fraction"]), float(item["distance"]), (x, y, z), item["u"],
-            float(item["width"]), float(item["height"]),
+            float(item["width"]), float(item["height"]), bool(item["whole"]),
         )  # fmt: skip
 
 
@@ -112,11 +113,12 @@ def choose_questions(
 def _kinds(
     visible: Sequence[Visible], free_space_m: float, image_width: int
 ) -> list[list[DemoQuestion]]:
-    """Questions by kind, the plainest of each first: about what is large, and clearly apart."""
+    """Questions by kind, about what is whole, large and clearly apart; every kind begins with
+    another object, so that a view is not judged by one."""
     counts = Counter(item.label for item in visible)
     single = sorted(
         (item for item in visible if counts[item.label] == 1 and item.fraction >= MIN_FRACTION),
-        key=lambda item: -item.fraction,
+        key=lambda item: (not item.whole, -item.fraction),
     )
     pairs = list(combinations(single, 2))
     aside = [pair for pair in pairs if _shift(*pair) > CLEAR_SHIFT * image_width]
@@ -126,21 +128,21 @@ def _kinds(
     return [
         [_ask(DISTANCE, [item.label], item.distance_m, "m") for item in single],
         [_between(*pair) for pair in pairs],
-        [_side(LEFT, *pair) for pair in aside],
-        [_nearer(NEARER, *pair) for pair in apart],
+        [_side(LEFT, *pair) for pair in _turned(aside)],
+        [_nearer(NEARER, *pair) for pair in _turned(apart)],
         [_count(label, counts[label]) for label in countable],
         [q for label in countable for q in _count_within(label, visible)],
         [q for label in countable for q in _count_left(label, visible, image_width)],
         [_ask(FREE, [], free_space_m, "m")] if math.isfinite(free_space_m) else [],
         [_ask(WIDTH, [item.label], item.width_m, "m")
-         for item in single if math.isfinite(item.width_m)],
+         for item in _turned(single) if math.isfinite(item.width_m)],
         [_ask(HEIGHT, [item.label], item.height_m, "m")
-         for item in single if math.isfinite(item.height_m)],
-        [_reachable(item) for item in _turned(single)],
-        [_side(RIGHT, *pair) for pair in _turned(aside)],
-        [_nearer(FARTHER, *pair) for pair in _turned(apart)],
-        [_order(FRONT, *pair) for pair in _turned(apart, 2)],
-        [_order(BEHIND, *pair) for pair in _turned(apart, 3)],
+         for item in _turned(single, 2) if math.isfinite(item.height_m)],
+        [_reachable(item) for item in _turned(single, 3)],
+        [_side(RIGHT, *pair) for pair in _turned(aside, 2)],
+        [_nearer(FARTHER, *pair) for pair in _turned(apart, 2)],
+        [_order(FRONT, *pair) for pair in _turned(apart, 3)],
+        [_order(BEHIND, *pair) for pair in _turned(apart, 4)],
         [_ask(PRESENCE, [label], "yes") for label in counts],
         [_ask(PRESENCE, [label], "no") for label in absent],
         [_ask(DISTANCE, [label], ABSENT) for label in _turned(absent)],
@@ -148,7 +150,7 @@ def _kinds(
 
 
 def _turned(items: Sequence[Any], by: int = 1) -> list[Any]:
-    """The same from another on: not every question is about the largest object."""
+    """The same, beginning with another."""
     start = by % len(items) if items else 0
     return [*items[start:], *items[:start]]
 

@@ -49,8 +49,9 @@ def truth_json(stamp_ns: int, frame: Any) -> str:
     """The truth of a simulated frame: {"stamp_ns", "free_space", "objects": [{"label", ...}]}.
 
     `free_space` [m] as `core.geometry.free_space_ahead`. Per object, nearest first: label,
-    class_id, instance, fraction of the image's pixels, distance [m] to the visible surface, width
-    and height [m], position [m] in the optical frame, u and v [px] of the median visible pixel.
+    class_id, instance, fraction of the image's pixels, whole (not cut by the image's border),
+    distance [m] to the visible surface, width and height [m], position [m] in the optical frame, u
+    and v [px] of the median visible pixel.
     """
     objects = []
     for item in frame.objects:
@@ -60,6 +61,7 @@ def truth_json(stamp_ns: int, frame: Any) -> str:
                 "class_id": int(item.class_id),
                 "instance": int(item.instance),
                 "fraction": float(item.fraction),
+                "whole": bool(item.whole),
                 "distance": float(item.distance),
                 "width": float(item.width),
                 "height": float(item.height),

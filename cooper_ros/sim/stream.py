@@ -37,8 +37,9 @@ _TRUTH_WIDTH = 160
 class VisibleObject:
     """One visible object; metres, and `u`, `v` in pixels of the image (median visible pixel).
 
-    `fraction`: share of the image; `distance`: to the visible surface; `width`, `height`: visible
-    extent with known gravity; `point`: component-wise median of the visible points, optical frame.
+    `fraction`: share of the image; `whole`: not cut by its border; `distance`: to the visible
+    surface; `width`, `height`: visible extent with known gravity; `point`: component-wise median
+    of the visible points, optical frame.
     """
 
     label: str
@@ -52,6 +53,7 @@ class VisibleObject:
     width: float
     height: float
     point: tuple[float, float, float]
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class SimCamera:
         pose = self._pose_at(self._count * STEP_S)
         self._renderer.look(pose)
         view = self._renderer.geometry()
-        table = self._table(view, pose)
+        table, cut = self._table(view, pose), _cut(view)
         rgb = self._photograph(self._renderer.colour())
         self._count += 1
         return SimFrame(
@@ -119,7 +121,7 @@ class SimCamera:
             labels=view.classes,
             instances=view.instances.astype(np.uint16),
             intrinsics=self.intrinsics,
-            objects=tuple(self._visible(row) for row in table),
+            objects=tuple(self._visible(row, cut) for row in table),
             pose=camera.optical_pose(pose),
             free_space_m=truth.free_space(self._subsampled(view).depth, self._small),
             table=table,
@@ -172,8 +174,7 @@ class SimCamera:
         clear = found[found[:, truth.COLUMNS.index("fraction")] > CLEAR_FRACTION_NEAR]
         names = clear[:, truth.COLUMNS.index("class_id")]
         kinds, counts = np.unique(names, return_counts=True)
-        edges = view.instances[0], view.instances[-1], view.instances[:, 0], view.instances[:, -1]
-        cut = np.unique(np.concatenate(edges))
+        cut = _cut(view)
         score = 0.5 * float((counts > 1).any())
         for row in clear:
             _, class_id, instance, fraction = row[:4]
@@ -219,7 +220,7 @@ class SimCamera:
             small.depth, small.classes, small.instances, self._small, camera.gravity(pose)
         )
 
-    def _visible(self, row: NDArray[np.float32]) -> VisibleObject:
+    def _visible(self, row: NDArray[np.float32], cut: set[int]) -> VisibleObject:
         value = dict(zip(truth.COLUMNS, (float(x) for x in row), strict=True))
         return VisibleObject(
             label=CLASS_NAMES[int(value["class_id"])],
@@ -233,6 +234,7 @@ class SimCamera:
             width=value["width"],
             height=value["height"],
             point=(value["point_x"], value["point_y"], value["point_z"]),
+            whole=int(value["instance"]) not in cut,
         )
 
     def _photograph(self, clean: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -243,6 +245,12 @@ class SimCamera:
         more, less = (n[y : y + self.height, x : x + self.width] for n in self._noise)
         curve = np.clip(np.arange(256) * self._gain, 0, 255).astype(np.uint8)
         return np.asarray(cv2.subtract(cv2.add(cv2.LUT(clean, curve), more), less))
+
+
+def _cut(view: Geometry) -> set[int]:
+    """Numbers of the instances that touch the image's border."""
+    seen = view.instances
+    return set(np.concatenate([seen[0], seen[-1], seen[:, 0], seen[:, -1]]).tolist())
 
 
 def _strided(intrinsics: Intrinsics, stride: int) -> Intrinsics:

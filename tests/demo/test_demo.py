@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,12 @@ def test_one_line_says_how_far_all_answers_were_off() -> None:
 
 def test_even_an_empty_room_has_four_questions() -> None:
     assert len(choose_questions([], 1.0, 640)) >= 4
+
+
+def test_what_is_whole_comes_before_what_the_border_cuts() -> None:
+    objects = [replace(visible("bed", 1.0, 20.0, 0.3), whole=False), visible("mug", 2.0, 300.0)]
+    first = next(q for q in choose_questions(objects, 1.0, 640) if q.family == "distance")
+    assert first.text == "how far is the mug ?"
 
 
 def test_close_calls_are_not_asked() -> None:

@@ -26,6 +26,8 @@ def test_frames_move_and_their_truth_fits():
         assert set(first.labels[mask]) == {item.class_id}
         assert item.pixels == pytest.approx(mask.sum(), rel=0.15, abs=12)
         rows, columns = np.nonzero(mask)
+        touched = {0, 119} & set(rows) or {0, 159} & set(columns)
+        assert item.whole == (not touched)
         assert abs(np.median(columns) - item.u) < 2 and abs(np.median(rows) - item.v) < 2
         assert item.distance >= first.depth[mask].min() * 0.99
     distances = [item.distance for item in first.objects]
