@@ -166,6 +166,11 @@ class Frame:
         return self.image_size if all(self.image_size) else (self.width, self.height)
 
     @property
+    def is_reduced(self) -> bool:
+        """Whether `rgb` is a smaller copy of the camera's image."""
+        return self.full_size != (self.width, self.height)
+
+    @property
     def full_intrinsics(self) -> Intrinsics | None:
         """Intrinsics of the camera's image."""
         return self.intrinsics.scaled(*self.full_size) if self.intrinsics is not None else None

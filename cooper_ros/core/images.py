@@ -112,12 +112,15 @@ def resize_depth(depth: Array, width: int, height: int) -> Array:
         known = np.isfinite(depth) & (depth > 0)
     logarithm = np.log(np.where(known, depth, np.float32(1.0))).astype(np.float32)
     if known.all():
-        return np.exp(_resize_plane(logarithm, width, height))
+        resized = _resize_plane(logarithm, width, height)
+        return np.exp(resized, out=resized)
     weight = _resize_plane(known.astype(np.float32), width, height)
     total = _resize_plane(logarithm * known.astype(np.float32), width, height)
     enough = weight >= 0.5
-    mean = total / np.where(enough, weight, np.float32(1.0))
-    return np.where(enough, np.exp(mean), np.float32(np.nan)).astype(np.float32)
+    np.divide(total, weight, out=total, where=enough)
+    np.exp(total, out=total, where=enough)
+    total[~enough] = np.nan
+    return total
 
 
 def nearest_index(size: int, source_size: int) -> NDArray[np.int64]:

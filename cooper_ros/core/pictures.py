@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from cooper_ros.core.errors import InvalidImageError
 
-WORK_PIXELS = 1_048_576
-"""Largest picture that is worked on [px]; larger ones are made smaller when they are read."""
+WORK_PIXELS = 921_600
+"""Largest picture that is worked on [px], 1280 x 720; larger ones are made smaller when read."""
 
 MAX_PIXELS = 16_000_000
 """Largest picture of which full-size maps are made [px], unless told otherwise."""

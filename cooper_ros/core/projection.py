@@ -35,7 +35,7 @@ def normalized_coordinates(
     return plane[..., 0], plane[..., 1]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def pixel_rays(intrinsics: Intrinsics) -> Array:
     """K^-1 (u, v, 1) of every pixel: f32 [H, W, 3], read-only (the result is cached)."""
     columns = np.arange(intrinsics.width)[None, :]
@@ -47,7 +47,7 @@ def pixel_rays(intrinsics: Intrinsics) -> Array:
     return rays
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def ray_lengths(intrinsics: Intrinsics) -> Array:
     """|K^-1 (u, v, 1)| of every pixel: f32 [H, W], read-only; range = z times this."""
     rays = pixel_rays(intrinsics)

@@ -116,7 +116,7 @@ def _remap(
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def rectifier_for(intrinsics: Intrinsics | None) -> Rectifier | None:
     """The rectifier of a calibration (cached); None for one that needs none."""
     if intrinsics is None or not intrinsics.is_valid or not intrinsics.is_distorted:

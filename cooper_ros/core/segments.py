@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -213,6 +213,24 @@ def resize_segmentation(
         segments=tuple(segments),
         image_size=image_size,
     )
+
+
+def segments_at(
+    segments: Iterable[Segment], image_size: tuple[int, int], width: int, height: int
+) -> list[Segment]:
+    """Segments of an image of `image_size` (width, height) with boxes and pixel counts of the same
+    picture at another size [px]."""
+    if image_size == (width, height):
+        return list(segments)
+    sx, sy = width / image_size[0], height / image_size[1]
+    moved = []
+    for segment in segments:
+        x, y, across, down = segment.box
+        left, top = round(x * sx), round(y * sy)
+        box = (left, top, round((x + across) * sx) - left, round((y + down) * sy) - top)
+        count = round(segment.pixel_count * sx * sy)
+        moved.append(replace(segment, box=box, pixel_count=count))
+    return moved
 
 
 def _extent(used: NDArray[np.bool_]) -> tuple[int, int]:

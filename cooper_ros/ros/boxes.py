@@ -40,13 +40,20 @@ class BoxContent:
 class BoxMeasurer:
     """Measures boxes (x, y, width, height) [px] on one frame's maps; work and memory are bounded.
 
-    `count`: how many boxes share `PIXELS`. `looked_at`: pixels that were looked at so far.
+    `count`: how many boxes share `PIXELS`. `image_size` (width, height): of the image that boxes
+    are in, where the maps are smaller. `looked_at`: pixels that were looked at so far.
     """
 
     def __init__(
-        self, depth: DepthMap, segmentation: Segmentation | None, count: int
+        self,
+        depth: DepthMap,
+        segmentation: Segmentation | None,
+        count: int,
+        image_size: tuple[int, int] | None = None,
     ) -> None:
         shape = depth.relative.shape
+        width, height = image_size or shape[::-1]
+        self._scale = shape[1] / width, shape[0] / height
         if segmentation is not None and segmentation.labels.shape != shape:
             segmentation = None
         self._depth = depth
@@ -75,8 +82,12 @@ class BoxMeasurer:
     def _window(self, box: Box) -> tuple[slice, slice] | None:
         height, width = self._depth.relative.shape
         x, y, box_width, box_height = box
-        left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x + box_width, width), min(y + box_height, height)
+        if min(box_width, box_height) < 1:
+            return None
+        sx, sy = self._scale
+        left, top = max(math.floor(x * sx), 0), max(math.floor(y * sy), 0)
+        right = min(math.ceil((x + box_width) * sx), width)
+        bottom = min(math.ceil((y + box_height) * sy), height)
         if left >= right or top >= bottom:
             return None
         area = (right - left) * (bottom - top)

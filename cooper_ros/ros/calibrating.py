@@ -145,12 +145,17 @@ def anchors_of(request: CalibrateScale.Request, perception: Perception) -> Ancho
     intrinsics = perception.depth.intrinsics
     if intrinsics is None:
         raise NotMetricError(perception.calibration_problem or "the camera is not calibrated")
+    pixels = [(point.x, point.y) for point in request.pixels]
+    width, height = perception.frame.full_size
+    outside = [
+        (u, v) for u, v in pixels if not (-0.5 < u < width - 0.5 and -0.5 < v < height - 0.5)
+    ]
+    if outside:
+        raise QuestionError(f"a pixel is outside the {width}x{height} image: {outside[:8]}")
+    sx, sy = intrinsics.width / width, intrinsics.height / height  # the maps may be smaller
     places = [_place_of(name, perception) for name in request.names]
-    places += [(point.x, point.y) for point in request.pixels]
+    places += [((u + 0.5) * sx - 0.5, (v + 0.5) * sy - 0.5) for u, v in pixels]
     u, v = np.array(places, np.float64).T
-    width, height = intrinsics.width, intrinsics.height
-    if not ((u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5)).all():
-        raise QuestionError(f"a pixel is outside the {width}x{height} image: {places[:8]}")
     _check_places(request, np.rint(places), sigma)
     lengths = ray_lengths(intrinsics)[np.rint(v).astype(int), np.rint(u).astype(int)]
     depth = np.asarray(request.distances, np.float64) / lengths

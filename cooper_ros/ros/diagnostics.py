@@ -15,7 +15,7 @@ from typing import Any
 
 from cooper_ros.ros.guard import sendable
 from cooper_ros.ros.memory import memory_problem, resident_mib
-from cooper_ros.ros.perception import Perception
+from cooper_ros.ros.perception import Perception, slimmed
 from cooper_ros.ros.rates import Rate, Taken
 from cooper_ros.ros.worker import Counters
 
@@ -75,7 +75,7 @@ class Monitor:
         state = self._state(snapshot.camera)
         now_ns = self._node.get_clock().now().nanoseconds
         state.rate.tick()
-        state.perception = perception
+        state.perception = slimmed(perception)
         state.problem = ""
         state.latency_s = snapshot.age_s
         state.own = perception.converting + publishing
@@ -163,6 +163,10 @@ class Monitor:
             values["latency, image to maps [s]"] = f"{state.latency_s:.3f}"
             values["image age when published [s]"] = f"{state.age_s:.3f}"
             values["scale source"] = perception.depth.scale_source.name
+            if perception.frame.grey_range is not None:
+                low, high = perception.frame.grey_range
+                values["grey values from black to white"] = f"{low:g} to {high:g}"
+            warnings.append(perception.picture_problem)
             if perception.calibration_problem:
                 warnings.append(f"relative depth only: {perception.calibration_problem}")
             warnings.append(_clock_problem(state.age_s, camera.topics[0]))

@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from cooper_ros.core import geometry
 from cooper_ros.core.classes import PLURALS, SYNONYMS
 from cooper_ros.core.measure import prominent
@@ -81,17 +79,24 @@ def distance_to_name(name: str, depth: DepthMap, segmentation: Segmentation) -> 
 
 
 def distance_to_pixel(
-    u: float, v: float, depth: DepthMap, segmentation: Segmentation | None
+    u: float,
+    v: float,
+    depth: DepthMap,
+    segmentation: Segmentation | None,
+    image_size: tuple[int, int] | None = None,
 ) -> ItemDistance:
-    """Distance to the surface seen at column u, row v [px]."""
-    height, width = depth.relative.shape
+    """Distance to the surface seen at column u, row v [px] of an image of `image_size` (width,
+    height), by default that of the maps."""
+    rows, columns = depth.relative.shape
+    width, height = image_size or (columns, rows)
     if not (math.isfinite(u) and math.isfinite(v)) or not (
         -0.5 <= u < width - 0.5 and -0.5 <= v < height - 0.5
     ):
         return ItemDistance(
             Status.BAD_QUESTION, f"pixel ({u:g}, {v:g}) is outside the {width}x{height} image"
         )
-    column, row = int(np.floor(u + 0.5)), int(np.floor(v + 0.5))
+    column = min(int((u + 0.5) * columns / width), columns - 1)
+    row = min(int((v + 0.5) * rows / height), rows - 1)
     reference = _under(row, column, segmentation)
     if not depth.metric or depth.intrinsics is None:
         return ItemDistance(Status.NOT_METRIC, "depth is not metric", reference=reference)
@@ -118,9 +123,11 @@ def _under(row: int, column: int, segmentation: Segmentation | None) -> ObjectRe
     return ObjectReference(names[class_id] if class_id < len(names) else "", class_id)
 
 
-def distance_to_box(box: Box, measurer: BoxMeasurer, depth: DepthMap) -> ItemDistance:
+def distance_to_box(
+    box: Box, measurer: BoxMeasurer, depth: DepthMap, image_size: tuple[int, int] | None = None
+) -> ItemDistance:
     """Distance to what fills most of a box (x, y, width, height) [px]: see `BoxMeasurer`."""
-    height, width = depth.relative.shape
+    width, height = image_size or depth.relative.shape[::-1]
     x, y, box_width, box_height = box
     found = measurer.content(box)
     if found is None:
@@ -142,9 +149,11 @@ def measure_items(
     segmentation: Segmentation | None,
     boxes: Sequence[Box] = (),
     cancel: CancelToken | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> list[ItemDistance]:
     """Distances to names, then to pixels, then to boxes, in order, with their intervals.
 
+    Pixels and boxes are those of an image of `image_size` (width, height; default: the maps').
     A model without classes knows no names. Raises GenerationCancelled after `cancel.cancel()`.
     """
     results = []
@@ -162,11 +171,11 @@ def measure_items(
             results.append(distance_to_name(name, depth, segmentation))
     for u, v in pixels:
         check(cancel)
-        results.append(distance_to_pixel(u, v, depth, segmentation))
-    measurer = BoxMeasurer(depth, segmentation, len(boxes))
+        results.append(distance_to_pixel(u, v, depth, segmentation, image_size))
+    measurer = BoxMeasurer(depth, segmentation, len(boxes), image_size)
     for box in boxes:
         check(cancel)
-        results.append(distance_to_box(box, measurer, depth))
+        results.append(distance_to_box(box, measurer, depth, image_size))
     if depth.scale is None:
         return results
     return [_bounded(item, depth.scale) for item in results]

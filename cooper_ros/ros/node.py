@@ -29,7 +29,7 @@ from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.guard import told
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.interfaces import INTERFACES
-from cooper_ros.ros.memory import check_memory, give_back
+from cooper_ros.ros.memory import check_memory, give_back, return_large_blocks, trim_heap
 from cooper_ros.ros.model_info import ModelInfoService
 from cooper_ros.ros.output_set import OutputSet
 from cooper_ros.ros.perception import Perceiver, Perception
@@ -77,6 +77,7 @@ class CooperNode(LifecycleNode):
         self.cameras: CameraSet | None = None
         self.scale: ScaleSet | None = None
         self.stream: StreamPerceiver | None = None
+        self._perceiver: Perceiver | None = None
         self._jumps: ClockJumps | None = None
         self._enabled = True
         self._monitor = Monitor(self)
@@ -289,9 +290,12 @@ class CooperNode(LifecycleNode):
         def publish(perception: Perception) -> None:
             with Stopwatch() as watch:
                 outputs.publish(perception)
+            if perception.frame.is_reduced:  # a large camera leaves large holes
+                trim_heap()
             self._monitor.saw(perception, watch.taken)
 
         perceiver = Perceiver(self.pipeline, self.cameras.find_info, self._scaling_of)
+        self._perceiver = perceiver
         self.stream = StreamPerceiver(
             perceiver, self._keyframe_rule, publish, outputs.publish_followed
         )
@@ -314,7 +318,7 @@ class CooperNode(LifecycleNode):
 
     def _stop_worker(self, timeout_s: float = STOP_S) -> bool:
         worker, self.worker = self.worker, None
-        self.stream = None
+        self.stream = self._perceiver = None
         return worker.stop(timeout_s) if worker is not None else True
 
     def _keyframe_rule(self) -> KeyframeRule:
@@ -328,6 +332,8 @@ class CooperNode(LifecycleNode):
                 setattr(self.worker, name, self.parameter(name))
         if self.scale is not None:
             self.scale.apply_parameters()
+        if self._perceiver is not None:
+            self._perceiver.max_pixels = self.parameter("max_pixels")
         if self.cameras is not None:
             self.cameras.any_frame = self.parameter("camera_info_any_frame")
 
@@ -374,6 +380,7 @@ class CooperNode(LifecycleNode):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the node; returns the exit code."""
+    return_large_blocks()
     return runner.run(CooperNode, PROGRAM, argv)
 
 

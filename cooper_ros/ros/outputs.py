@@ -6,13 +6,19 @@ Each topic is only made while somebody reads it. Stamp and frame id are those of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from cooper_ros.core import types
+from cooper_ros.core.images import resize_depth, resize_labels, resize_score
+from cooper_ros.core.pictures import size_within
+from cooper_ros.core.segments import segments_at
 from cooper_ros.core.types import StepType
 from cooper_ros.msg import DepthInfo, SegmentArray, SpatialAnswer
 from cooper_ros.ros.conversion import array_to_image, intrinsics_to_camera_info
@@ -106,23 +112,16 @@ class Outputs:
             return
         self._continue(segmentation.segments, perception.frame, perception.depth.scale_source)
         header = to_header(segmentation.stamp_ns, segmentation.frame_id)
+        frame, size = perception.frame, self._size(perception.frame)
         if _read(self._labels):
-            self._labels.publish(array_to_image(segmentation.labels, "mono8", header))
+            self._send(self._labels, segmentation.labels, "mono8", size, resize_labels, header)
         if _read(self._segments):
             self._segments.publish(to_segment_array(segmentation))
         if _read(self._overlay):
-            picture = draw_overlay(perception.frame.rgb, segmentation, self.colors, self._stuff)
-            self._overlay.publish(array_to_image(picture, "rgb8", header))
-        if self._markers and _read(self._markers) and perception.depth.intrinsics is not None:
-            self._markers.publish(
-                object_markers(
-                    segmentation.segments,
-                    header,
-                    perception.depth.intrinsics,
-                    self.colors,
-                    self._stuff,
-                )
-            )
+            drawn = replace(segmentation, segments=tuple(_on(frame, segmentation.segments)))
+            picture = draw_overlay(frame.rgb, drawn, self.colors, self._stuff)
+            self._send(self._overlay, picture, "rgb8", size, _enlarged, header)
+        self._mark(segmentation.segments, frame, header)
 
     def publish_followed(self, followed: Followed) -> None:
         """Publish where the objects are in a frame without maps of its own (any thread)."""
@@ -133,16 +132,39 @@ class Outputs:
                 to_followed_array(followed.segments, header, followed.key.frame.stamp_ns)
             )
         if _read(self._overlay):
-            picture = draw_boxes(frame.rgb, followed.segments, self.colors, self._stuff)
-            self._overlay.publish(array_to_image(picture, "rgb8", header))
-        if self._markers and _read(self._markers) and frame.intrinsics is not None:
-            self._markers.publish(
-                object_markers(
-                    followed.segments, header, frame.intrinsics, self.colors, self._stuff
-                )
-            )
-
+            here = _on(frame, followed.segments)
+            picture = draw_boxes(frame.rgb, here, self.colors, self._stuff)
+            self._send(self._overlay, picture, "rgb8", self._size(frame), _enlarged, header)
+        self._mark(followed.segments, frame, header)
         self._continue(followed.segments, frame, followed.key.depth.scale_source)
+
+    def _size(self, frame: types.Frame) -> tuple[int, int]:
+        """(width, height) of the maps of a frame: the camera's, unless that is too large."""
+        return size_within(*frame.full_size, int(self._node.parameter("max_pixels")))
+
+    @staticmethod
+    def _send(
+        publisher: Any,
+        values: NDArray[Any],
+        encoding: str,
+        size: tuple[int, int],
+        resize: Callable[[NDArray[Any], int, int], NDArray[Any]],
+        header: Any,
+    ) -> None:
+        """Publish a map in this size (width, height); no copy of it is held while it is sent."""
+        if values.shape[1::-1] == size:
+            publisher.publish(array_to_image(values, encoding, header))
+        else:
+            publisher.publish(array_to_image(resize(values, *size), encoding, header))
+
+    def _mark(
+        self, segments: Sequence[types.Segment], frame: types.Frame, header: Any
+    ) -> None:
+        intrinsics = frame.full_intrinsics
+        if self._markers and _read(self._markers) and intrinsics is not None:
+            self._markers.publish(
+                object_markers(segments, header, intrinsics, self.colors, self._stuff)
+            )
 
     def _continue(
         self, segments: Sequence[types.Segment], frame: types.Frame, source: types.ScaleSource
@@ -162,27 +184,38 @@ class Outputs:
     def _publish_depth(self, perception: Perception) -> None:
         depth = perception.depth
         header = to_header(depth.stamp_ns, depth.frame_id)
+        size = self._size(perception.frame)
         if depth.metric:
             if _read(self._depth):
-                self._depth.publish(array_to_image(depth.depth, "32FC1", header))
+                self._send(self._depth, depth.depth, "32FC1", size, resize_depth, header)
             if depth.intrinsics is not None and _read(self._depth_camera):
-                self._depth_camera.publish(intrinsics_to_camera_info(depth.intrinsics, header))
+                camera = depth.intrinsics.scaled(*size)
+                self._depth_camera.publish(intrinsics_to_camera_info(camera, header))
         if depth.metric and depth.intrinsics is not None and _read(self._points):
             stride = int(self._node.parameter("points_stride"))
             self._points.publish(
                 to_point_cloud(
-                    depth, perception.frame.rgb, perception.segmentation, header, stride
+                    depth, perception.frame.rgb, perception.segmentation, header, stride, size
                 )
             )
         if _read(self._relative):
-            self._relative.publish(array_to_image(depth.relative, "32FC1", header))
+            self._send(self._relative, depth.relative, "32FC1", size, resize_score, header)
         if _read(self._confidence) and math.isfinite(float(depth.confidence.flat[0])):
-            self._confidence.publish(array_to_image(depth.confidence, "32FC1", header))
+            self._send(self._confidence, depth.confidence, "32FC1", size, resize_score, header)
         if _read(self._depth_info):
             settings = self._spec.depth
             self._depth_info.publish(
                 to_depth_info(depth, settings.min_m, settings.max_m, perception.seconds)
             )
+
+
+def _enlarged(picture: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _on(frame: types.Frame, segments: Sequence[types.Segment]) -> list[types.Segment]:
+    """Segments in the pixels of the frame's own, perhaps smaller, picture."""
+    return segments_at(segments, frame.full_size, frame.width, frame.height)
 
 
 def _read(publisher: Any) -> bool:

@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CameraInfo
 
 from cooper_ros.core.errors import IntrinsicsError
+from cooper_ros.core.pictures import WORK_PIXELS, blank_problem
 from cooper_ros.core.types import DepthMap, Frame, ObjectReference, Segmentation, SpatialAnswer
-from cooper_ros.ros.conversion import camera_info_to_intrinsics, compressed_to_rgb, image_to_rgb
+from cooper_ros.ros.camera_infos import camera_info_to_intrinsics
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.rates import Stopwatch, Taken
 from cooper_ros.ros.scaling import Scaling
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.ros.worker import Early
 from cooper_ros.runtime.cancel import CancelToken
+from cooper_ros.runtime.maps import without_confidence, without_score
 
 NO_SCALE = (
     "this model's depth is relative and nothing gives it a scale: publish range points, set "
@@ -34,6 +36,7 @@ class Perception:
 
     `calibration_problem` says why lengths cannot be given in metres, "" if they can. `seconds` is
     what the model took, `converting` what the conversion of the message took before.
+    `picture_problem`: that the picture is empty, "" if it shows something.
     """
 
     snapshot: Snapshot
@@ -44,30 +47,35 @@ class Perception:
     calibration_problem: str
     seconds: float
     converting: Taken = Taken()
+    picture_problem: str = ""
 
 
-def to_frame(snapshot: Snapshot, find_info: FindInfo) -> tuple[Frame, str]:
+def to_frame(
+    snapshot: Snapshot, find_info: FindInfo, pixels: int = WORK_PIXELS
+) -> tuple[Frame, str]:
     """Convert an image and its calibration; the text says why there are no intrinsics.
 
-    Raises InvalidImageError. A bad or missing calibration is not an error: the frame then has no
+    The frame has at most so many `pixels`, and says how large the image was. Raises
+    InvalidImageError. A bad or missing calibration is not an error: the frame then has no
     intrinsics and depth stays relative.
     """
-    message = snapshot.message
-    compressed = isinstance(message, CompressedImage)
-    rgb = compressed_to_rgb(message) if compressed else image_to_rgb(message)
-    height, width = rgb.shape[:2]
+    read = snapshot.read(pixels)
+    header, (width, height) = snapshot.header, read.size
     info, problem = snapshot.camera_info, ""
     if info is None:
-        info, problem = find_info(message.header.frame_id)
+        info, problem = find_info(header.frame_id)
     intrinsics = None
     if info is not None:
         try:
             intrinsics = camera_info_to_intrinsics(info, width, height, snapshot.rectified)
             if intrinsics is None:
                 problem = "camera_info has a zero matrix K: the camera is not calibrated"
+            else:
+                intrinsics = intrinsics.scaled(read.rgb.shape[1], read.rgb.shape[0])
         except IntrinsicsError as error:
             problem = str(error)
-    frame = Frame(rgb, intrinsics, time_to_ns(message.header.stamp), message.header.frame_id)
+    stamp_ns = time_to_ns(header.stamp)
+    frame = Frame(read.rgb, intrinsics, stamp_ns, header.frame_id, read.size, read.grey_range)
     return frame, problem
 
 
@@ -86,11 +94,13 @@ class Perceiver:
         self._find_info = find_info
         self._find_scaling = find_scaling
         self._converting = Taken()
+        self.max_pixels = WORK_PIXELS
 
     def convert(self, snapshot: Snapshot) -> tuple[Frame, str]:
         """See `to_frame`."""
         with Stopwatch() as watch:
-            converted = to_frame(snapshot, partial(self._find_info, snapshot.camera))
+            find_info = partial(self._find_info, snapshot.camera)
+            converted = to_frame(snapshot, find_info, min(WORK_PIXELS, self.max_pixels))
         self._converting = watch.taken
         return converted
 
@@ -127,7 +137,22 @@ class Perceiver:
             problem or _scale_problem(depth),
             time.monotonic() - started,
             self._converting,
+            blank_problem(frame.rgb),
         )
+
+
+def slimmed(perception: Perception) -> Perception:
+    """What is kept of a perception for questions when it was published: without the maps that no
+    question reads, where they are large."""
+    if not perception.frame.is_reduced:
+        return perception
+    perception.context.drop_scores()
+    segmentation = perception.segmentation
+    return replace(
+        perception,
+        depth=without_confidence(perception.depth),
+        segmentation=without_score(segmentation) if segmentation is not None else None,
+    )
 
 
 def with_tracks(answer: SpatialAnswer, perception: Perception) -> SpatialAnswer:
@@ -156,8 +181,9 @@ def explain(answer: Any, perception: Perception) -> Any:
     """The answer with its camera, the track ids, and the reason for missing metres."""
     if perception.snapshot.from_camera:
         answer = replace(with_tracks(answer, perception), camera=perception.snapshot.camera)
-    if perception.calibration_problem and not perception.depth.metric:
-        text = f"{answer.message} ({perception.calibration_problem})".strip()
-        if answer.message:
-            return replace(answer, message=text)
-    return answer
+    message = answer.message
+    if message and perception.calibration_problem and not perception.depth.metric:
+        message = f"{message} ({perception.calibration_problem})"
+    if perception.picture_problem:
+        message = "; ".join(filter(None, (message, perception.picture_problem)))
+    return answer if message == answer.message else replace(answer, message=message)

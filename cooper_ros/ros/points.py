@@ -11,7 +11,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from cooper_ros.core.errors import NotMetricError
-from cooper_ros.core.projection import pixel_rays
+from cooper_ros.core.projection import normalized_coordinates
 from cooper_ros.core.types import DepthMap, Intrinsics, Segmentation
 
 UNLABELLED = 65535
@@ -43,10 +43,13 @@ def point_fields() -> list[PointField]:
     return fields
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _rays(intrinsics: Intrinsics, stride: int) -> NDArray[np.float32]:
-    """Viewing rays of every `stride`-th pixel: f32 [h, w, 3], read-only."""
-    rays = np.ascontiguousarray(pixel_rays(intrinsics)[::stride, ::stride])
+    """x / z and y / z of the rays of every `stride`-th pixel: f32 [h, w, 2], read-only."""
+    columns, rows = np.arange(0, intrinsics.width, stride), np.arange(0, intrinsics.height, stride)
+    x, y = normalized_coordinates(intrinsics, columns[None, :], rows[:, None])
+    rays = np.empty((*x.shape, 2), np.float32)
+    rays[..., 0], rays[..., 1] = x, y
     rays.flags.writeable = False
     return rays
 
@@ -57,8 +60,10 @@ def to_point_cloud(
     segmentation: Segmentation | None,
     header: Header,
     stride: int = 1,
+    size: tuple[int, int] | None = None,
 ) -> PointCloud2:
-    """Points of every `stride`-th row and column, in the camera optical frame.
+    """Points of every `stride`-th row and column of an image of `size` (width, height; default:
+    that of the maps), in the camera optical frame.
 
     Organised: one point per pixel, so a neighbour in the cloud is a neighbour in the image; x, y
     and z are NaN where the depth is unknown. `rgb` uint8 [H, W, 3] and `segmentation` have the size
@@ -66,19 +71,30 @@ def to_point_cloud(
     """
     if not depth.metric or depth.intrinsics is None:
         raise NotMetricError("a point cloud needs metric depth and a calibrated camera")
-    z = depth.depth[::stride, ::stride]
+    height, width = depth.depth.shape
+    size = size or (width, height)
+    rows = (np.arange(0, size[1], stride) + 0.5) * height / size[1]
+    columns = (np.arange(0, size[0], stride) + 0.5) * width / size[0]
+    picked = np.ix_(rows.astype(int), columns.astype(int))
+    z = depth.depth[picked]
     cloud = np.empty(z.shape, POINT)
     with np.errstate(invalid="ignore"):
         known = np.isfinite(z) & (z > 0.0)
-    rays = _rays(depth.intrinsics, stride)
-    z = np.where(known, z, np.float32(np.nan))
-    cloud["x"], cloud["y"], cloud["z"] = rays[..., 0] * z, rays[..., 1] * z, z
-    colour = rgb[::stride, ::stride].astype(np.uint32)
-    cloud["rgb"] = (colour[..., 0] << 16) | (colour[..., 1] << 8) | colour[..., 2]
+    rays = _rays(depth.intrinsics.scaled(*size), stride)
+    z[~known] = np.nan  # a copy, as every picked array
+    cloud["z"] = z
+    for axis, name in enumerate("xy"):
+        np.multiply(rays[..., axis], z, out=cloud[name])
+    colour = rgb[picked]
+    packed = colour[..., 0].astype(np.uint32)
+    for channel in (1, 2):
+        packed <<= 8
+        packed |= colour[..., channel]
+    cloud["rgb"] = packed
     cloud["label"], cloud["instance"] = UNLABELLED, 0
     if segmentation is not None:
-        cloud["label"] = segmentation.labels[::stride, ::stride]
-        cloud["instance"] = segmentation.instances[::stride, ::stride]
+        cloud["label"] = segmentation.labels[picked]
+        cloud["instance"] = segmentation.instances[picked]
     data = array.array("B")
     data.frombytes(cloud.data.cast("B") if cloud.flags.c_contiguous else cloud.tobytes())
     return PointCloud2(

@@ -135,7 +135,13 @@ class Services:
             pixels = [(point.x, point.y) for point in request.pixels]
             boxes = [(b.x_offset, b.y_offset, b.width, b.height) for b in request.boxes]
             items = measure_items(
-                request.names, pixels, perception.depth, perception.segmentation, boxes, cancel
+                request.names,
+                pixels,
+                perception.depth,
+                perception.segmentation,
+                boxes,
+                cancel,
+                perception.frame.full_size,
             )
             return perception, items
 

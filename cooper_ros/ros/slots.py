@@ -6,10 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from cooper_ros.ros.conversion import read_message
+from cooper_ros.ros.encodings import Rgb
+
 
 @dataclass(eq=False)
 class Snapshot:
-    """An image as it came in, not converted yet; `received` is time.monotonic() [s].
+    """An image as it came in; `received` is time.monotonic() [s].
+
+    `message` is there until the image is read, `picture` and `header` from then on.
 
     `from_camera` is False for an image that came with a question: its maps are not published.
     `camera` is the name of the camera, "" where the node has only one; `stamp_ns` the acquisition
@@ -22,7 +27,17 @@ class Snapshot:
     received: float = field(default_factory=time.monotonic)
     camera: str = ""
     stamp_ns: int = 0
+    header: Any = None
     rectified: bool = False
+    picture: Rgb | None = None
+
+    def read(self, pixels: int) -> Rgb:
+        """The picture with at most so many pixels; read once, and the message is let go: a large
+        one would be held as long as questions about it are possible. Raises InvalidImageError."""
+        if self.picture is None:
+            self.picture = read_message(self.message, pixels)
+            self.header, self.message = self.message.header, None
+        return self.picture
 
     @property
     def age_s(self) -> float:

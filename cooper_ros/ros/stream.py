@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cooper_ros.core.keyframes import Gray, KeyframeRule, cells, picture_change, small_gray
 from cooper_ros.core.tracking import ObjectTracker
 from cooper_ros.core.types import Frame, Segment
-from cooper_ros.ros.perception import Perceiver, Perception
+from cooper_ros.ros.perception import Perceiver, Perception, slimmed
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.ros.worker import Early
 from cooper_ros.runtime.cancel import CancelToken
@@ -108,7 +108,7 @@ class StreamPerceiver:
         key = stream.key
         return (
             key is not None
-            and (frame.width, frame.height) == (key.frame.width, key.frame.height)
+            and frame.full_size == key.frame.full_size
             and frame.frame_id == key.frame.frame_id
             and frame.intrinsics == key.frame.intrinsics
         )
@@ -130,16 +130,20 @@ class StreamPerceiver:
         if epoch != self._epochs.get(snapshot.camera):
             self._streams.pop(snapshot.camera, None)
         self._publish(perception)
-        return perception
+        kept, stream = slimmed(perception), self._streams.get(snapshot.camera)
+        if stream is not None and stream.key is perception:
+            stream.key = kept
+        return kept
 
     def _start(self, perception: Perception, gray: Gray | None) -> Perception:
         stream = self._streams.setdefault(perception.snapshot.camera, _Stream())
         if gray is None:
             gray = small_gray(perception.frame.rgb)
         if perception.segmentation is not None:
-            numbered = stream.tracker.start(
-                gray, perception.segmentation, perception.depth.intrinsics
-            )
+            segmentation, intrinsics = perception.segmentation, perception.depth.intrinsics
+            if intrinsics is not None:  # boxes are in the pixels of the camera's image
+                intrinsics = intrinsics.scaled(*segmentation.full_size)
+            numbered = stream.tracker.start(gray, segmentation, intrinsics)
             perception = replace(perception, segmentation=numbered)
         stream.key, stream.cells, stream.frames_since = perception, cells(gray), 0
         return perception

@@ -34,7 +34,13 @@ from cooper_ros.runtime.lens import (
     rectified,
     segmentation_to_image,
 )
-from cooper_ros.runtime.maps import depth_map, segmentation_map, usable_intrinsics
+from cooper_ros.runtime.maps import (
+    depth_map,
+    segmentation_map,
+    usable_intrinsics,
+    without_confidence,
+    without_score,
+)
 from cooper_ros.runtime.min_score import MinScore
 from cooper_ros.runtime.pictures import encode_latents, prepare
 from cooper_ros.runtime.spec import ModelSpec
@@ -166,6 +172,13 @@ class FrameContext:
         saw more than the model did."""
         rgb = resize_rgb(made.rgb(), self.frame.width, self.frame.height)
         return rgb if self._lens is None else self._lens.picture_to_image(rgb)
+
+    def drop_scores(self) -> None:
+        """Let go of the maps of confidence and score: questions do not read them."""
+        if self._depth is not None:
+            self._depth = without_confidence(self._depth)
+        if self._segmentation is not None:
+            self._segmentation = without_score(self._segmentation)
 
     def put_depth(self, depth: DepthMap) -> None:
         """Use this depth of the same frame from now on: in results, and (a model that takes its

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,6 +72,20 @@ def depth_map(
         report,
         confidence_method=method,
     )
+
+
+NO_MAP: Float = np.full((1, 1), np.nan, np.float32)
+"""Stands for a map that was let go."""
+
+
+def without_confidence(depth: DepthMap) -> DepthMap:
+    """The depth map without its map of confidence, which is as large as the depth."""
+    return replace(depth, confidence=NO_MAP)
+
+
+def without_score(segmentation: Segmentation) -> Segmentation:
+    """The segmentation without its map of scores; those of the segments stay."""
+    return replace(segmentation, score=NO_MAP)
 
 
 def segmentation_map(

@@ -59,6 +59,7 @@ class Model:
             frame=SimpleNamespace(stamp_ns=7, frame_id="camera"),
             context=self,
             calibration_problem="",
+            picture_problem="",
             depth=SimpleNamespace(metric=True),
             snapshot=SimpleNamespace(from_camera=False, camera=""),
         )

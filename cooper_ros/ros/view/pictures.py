@@ -8,9 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage
 
-from cooper_ros.ros.conversion import compressed_to_rgb, image_to_array, image_to_rgb
+from cooper_ros.ros.conversion import image_to_array, read_message
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.overlay import depth_picture
 
@@ -63,12 +62,8 @@ class DepthRange:
 
 def camera_picture(message: Any) -> Picture:
     """Image or CompressedImage of any encoding the node reads."""
-    rgb = (
-        compressed_to_rgb(message)
-        if isinstance(message, CompressedImage)
-        else image_to_rgb(message)
-    )
-    return _picture(rgb, message)
+    found = read_message(message)
+    return _picture(found.rgb, message, size=found.size)
 
 
 def coloured_depth(message: Any, limits: DepthRange, unit: str) -> Picture:
@@ -84,11 +79,13 @@ def _picture(
     near: float | None = None,
     far: float | None = None,
     unit: str = "",
+    size: tuple[int, int] | None = None,
 ) -> Picture:
     height, width = rgb.shape[:2]
     if width > MAX_WIDTH:
-        size = (MAX_WIDTH, max(round(height * MAX_WIDTH / width), 1))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        small = (MAX_WIDTH, max(round(height * MAX_WIDTH / width), 1))
+        rgb = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    width, height = size or (width, height)
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     stamp_ns = time_to_ns(message.header.stamp)
