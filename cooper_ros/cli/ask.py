@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cooper_ros.cli.images import add_image_arguments, finite, read_frame
+from cooper_ros.cli.images import add_image_arguments, finite, picture_notes, read_frame
 
 if TYPE_CHECKING:
     from cooper_ros.core.types import SpatialAnswer
@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask and print the answer."""
+    from dataclasses import replace
+
     from cooper_ros.core.types import SpatialAnswer, Status
     from cooper_ros.runtime.events import Unmeasured
     from cooper_ros.runtime.pipeline import CooperPipeline
@@ -62,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
         elif args.trace:
             _show(event)
     assert answer is not None
+    notes = picture_notes(frame)
+    if notes:
+        message = "; ".join(filter(None, (answer.message, *notes)))
+        answer = replace(answer, message=message)
     if args.json:
         print(json.dumps(to_dict(answer)))
     else:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """IMAGE, --intrinsics, --model, --backend, --threads."""
-    parser.add_argument("image", metavar="IMAGE", help="PNG, JPEG, ... file; RGBA on white")
+    parser.add_argument("image", metavar="IMAGE", help="PNG, JPEG, TIFF, ... file, any bit depth")
     parser.add_argument(
         "--intrinsics",
         metavar="FX,FY,CX,CY",
-        help="calibration [px] of this image; without it there are no metres",
+        help="calibration [px] of this image, upright; without it there are no metres",
     )
     parser.add_argument("--model", help="model folder or name (default: cooper-nano)")
     parser.add_argument("--backend", default="auto", help="inference engine (default: auto)")
@@ -25,32 +25,35 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read_frame(path: str | Path, intrinsics: str | None) -> Frame:
     """Read an image file. Raises InvalidImageError or IntrinsicsError naming the value."""
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
-    from cooper_ros.core.errors import InvalidImageError
-    from cooper_ros.core.images import composite_on_white
+    from cooper_ros.core.image_files import read_image_file
     from cooper_ros.core.types import Frame
 
-    path = Path(path)
-    if not path.is_file():
-        raise InvalidImageError(f"there is no image file {path}")
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if "A" in image.getbands() or "transparency" in image.info:
-                rgb = composite_on_white(np.asarray(image.convert("RGBA")))
-            else:
-                rgb = np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InvalidImageError(f"{path} cannot be read as an image: {error}") from error
-    height, width = rgb.shape[:2]
-    parsed = parse_intrinsics(intrinsics, width, height) if intrinsics else None
-    return Frame(np.ascontiguousarray(rgb), parsed, frame_id=path.name)
+    found = read_image_file(Path(path))
+    parsed = parse_intrinsics(intrinsics, *found.size) if intrinsics else None
+    if parsed is not None:
+        parsed = parsed.scaled(found.rgb.shape[1], found.rgb.shape[0])
+    return Frame(
+        found.rgb,
+        parsed,
+        frame_id=Path(path).name,
+        image_size=found.size,
+        grey_range=found.grey_range,
+    )
+
+
+def picture_notes(frame: Frame) -> list[str]:
+    """What a person should know about how the picture was read, sentence by sentence."""
+    from cooper_ros.core.pictures import blank_problem
+
+    notes = [blank_problem(frame.rgb)]
+    if frame.grey_range is not None:
+        low, high = frame.grey_range
+        notes.append(f"values from {low:g} (black) to {high:g} (white) were read as a picture")
+    return [note for note in notes if note]
 
 
 def parse_intrinsics(text: str, width: int, height: int) -> Intrinsics:
-    """`fx,fy,cx,cy` [px]. Raises IntrinsicsError."""
+    """`fx,fy,cx,cy` [px] of a picture of this size. Raises IntrinsicsError."""
     from cooper_ros.core.errors import IntrinsicsError
     from cooper_ros.core.types import Intrinsics
 
@@ -60,7 +63,13 @@ def parse_intrinsics(text: str, width: int, height: int) -> Intrinsics:
         raise IntrinsicsError(
             f"--intrinsics needs four numbers fx,fy,cx,cy in pixels, got {text!r}"
         ) from error
-    return Intrinsics(fx, fy, cx, cy, width, height).require_valid()
+    intrinsics = Intrinsics(fx, fy, cx, cy, width, height).require_valid()
+    if not (0.0 < cx < width - 1 and 0.0 < cy < height - 1):
+        raise IntrinsicsError(
+            f"--intrinsics: the principal point ({cx:g}, {cy:g}) is at or beyond the border of the "
+            f"{width}x{height} image: are they of another resolution, or turned?"
+        )
+    return intrinsics
 
 
 def finite(value: float) -> float | None:

@@ -1,8 +1,9 @@
 """Depth and segmentation of one image file.
 
 With --out writes depth.npy [m] (or depth_relative.npy in [0, 1] where there are no intrinsics),
-labels.png (class ids), segmentation.png, and for the eye depth.png, with a legend where it is in
-metres, and overlay.png, the best objects with names and distances.
+labels.png (class ids), both at the size of the picture up to 16 megapixels; and for the eye, of at
+most 1280x720 pixels, segmentation.png, depth.png, with a legend where it is in metres, and
+overlay.png, the best objects with names and distances.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cooper_ros.cli.images import add_image_arguments, finite, read_frame
+from cooper_ros.cli.images import add_image_arguments, finite, picture_notes, read_frame
 
 if TYPE_CHECKING:
     from cooper_ros.core.types import DepthMap, Segmentation
@@ -44,9 +45,13 @@ def run(args: argparse.Namespace) -> int:
     summary = _summary(depth, segmentation)
     if args.json:
         summary |= {"model_id": pipeline.model_id, "seconds": seconds, "files": files}
+        summary |= {"size": list(frame.full_size), "notes": picture_notes(frame)}
         print(json.dumps(summary))
         return 0
-    print(f"{frame.width}x{frame.height}, {pipeline.model_id}, {seconds:.2f} s")
+    width, height = frame.full_size
+    print(f"{width}x{height}, {pipeline.model_id}, {seconds:.2f} s")
+    for note in picture_notes(frame):
+        print(f"note: {note}")
     if depth.metric:
         near, far = summary["depth"]["near_m"], summary["depth"]["far_m"]
         print(f"depth {near:.2f} to {far:.2f} m (5 to 95 % of the pixels)")
@@ -91,16 +96,23 @@ def _summary(depth: DepthMap, segmentation: Segmentation) -> dict[str, Any]:
 def _write(
     out: Path, context: FrameContext, depth: DepthMap, segmentation: Segmentation
 ) -> list[str]:
+    from dataclasses import replace
+
     import numpy as np
     from PIL import Image
 
-    from cooper_ros.core.images import from_tensor
+    from cooper_ros.core.images import from_tensor, resize_depth, resize_labels, resize_score
+    from cooper_ros.core.pictures import MAX_PIXELS, size_within
+    from cooper_ros.core.segments import segments_at
     from cooper_ros.ros import lettering, overlay
 
     out.mkdir(parents=True, exist_ok=True)
     name = "depth.npy" if depth.metric else "depth_relative.npy"
     values = depth.depth if depth.metric else depth.relative
-    np.save(out / name, values)
+    frame = context.frame
+    size = size_within(*frame.full_size, MAX_PIXELS)
+    np.save(out / name, (resize_depth if depth.metric else resize_score)(values, *size)
+            if frame.is_reduced else values)  # fmt: skip
     known = values[np.isfinite(values)]
     near, far = (float(v) for v in np.percentile(known, (1, 99))) if known.size else (0.0, 1.0)
     picture = overlay.depth_picture(values, near, far)
@@ -109,14 +121,16 @@ def _write(
         legend = overlay.depth_legend(width, near, far, lettering.text_size(height))
         picture = np.vstack([picture, legend])
     Image.fromarray(picture).save(out / "depth.png")
-    Image.fromarray(segmentation.labels).save(out / "labels.png")
+    Image.fromarray(resize_labels(segmentation.labels, *size)).save(out / "labels.png")
     settings = context.spec.segmentation
     assert settings is not None
     codec = settings.codec()
     picture = from_tensor(codec.encode(segmentation.labels))
     Image.fromarray(picture).save(out / "segmentation.png")
     colors = overlay.display_colors(settings.colours)
-    objects = overlay.draw_overlay(context.frame.rgb, segmentation, colors, settings.stuff)
+    here = segments_at(segmentation.segments, frame.full_size, frame.width, frame.height)
+    drawn = replace(segmentation, segments=tuple(here))
+    objects = overlay.draw_overlay(frame.rgb, drawn, colors, settings.stuff)
     Image.fromarray(objects).save(out / "overlay.png")
     written = (name, "labels.png", "depth.png", "segmentation.png", "overlay.png")
     return [str(out / file) for file in written]

@@ -103,7 +103,9 @@ def test_transparent_images_lie_on_white(tmp_path: Path) -> None:
     assert (read_frame(path, None).rgb == 255).all()
 
 
-@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "0,0,1,1", "nan,1,1,1", ""])
+@pytest.mark.parametrize(
+    "text", ["1,2,3", "a,b,c,d", "0,0,1,1", "nan,1,1,1", "70,70,80,30", "70,70,160,120", ""]
+)
 def test_bad_intrinsics_are_named(image: Path, text: str) -> None:
     if text:
         with pytest.raises(IntrinsicsError):
@@ -118,3 +120,36 @@ def test_bad_image_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(InvalidImageError, match="cannot be read"):
         read_frame(tmp_path / "text.png", None)
+
+
+def test_a_large_picture_is_told_in_its_own_pixels(
+    toy: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "large.jpg", tmp_path / "maps"
+    rgb = np.random.RandomState(0).randint(0, 256, (60, 80, 3)).astype(np.uint8)
+    Image.fromarray(rgb).resize((2400, 1800), Image.Resampling.NEAREST).save(path)
+    frame = read_frame(path, "2100,2100,1199.5,899.5")
+    assert frame.is_reduced and frame.full_size == (2400, 1800)
+    assert frame.intrinsics is not None and frame.full_intrinsics is not None
+    assert frame.full_intrinsics.fx == pytest.approx(2100.0)
+    main(["perceive", str(path), "--intrinsics", "2100,2100,1199.5,899.5", "--out", str(out),
+          "--json"])  # fmt: skip
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["size"] == [2400, 1800] and summary["notes"] == []
+    assert np.load(out / "depth.npy").shape == (1800, 2400)
+    assert np.asarray(Image.open(out / "labels.png")).shape == (1800, 2400)
+    ends = [(s["box"][0] + s["box"][2], s["box"][1] + s["box"][3]) for s in summary["segments"]]
+    assert max(x for x, _ in ends) == 2400 and max(y for _, y in ends) == 1800
+    assert sum(s["pixels"] for s in summary["segments"]) > 2_000_000
+
+
+def test_an_empty_picture_is_said(
+    toy: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "black.png"
+    Image.fromarray(np.zeros((60, 80), np.uint16)).save(path)
+    write(toy, ANSWER)
+    main(["ask", str(path), "is there a mug?", "--json"])
+    assert "all black" in json.loads(capsys.readouterr().out.splitlines()[-1])["message"]
+    main(["perceive", str(path)])
+    assert "note: the picture is all black" in capsys.readouterr().out
