@@ -33,6 +33,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
     parser.add_argument("--steps", type=int, default=0, help="budget in steps (deterministic)")
+    parser.add_argument("--frames", type=int, default=0, help="budget in frames (deterministic)")
+    parser.add_argument(
+        "--piece-minutes",
+        type=float,
+        default=0.0,
+        help="end this call after so long; the same command goes on where it ended",
+    )
+    parser.add_argument(
+        "--go-on",
+        default="",
+        metavar="MODEL",
+        help="go on with a stage whose run folder is lost, from its averaged model "
+        "(with training.json): same schedule, fresh optimiser",
+    )
+    parser.add_argument(
+        "--photos",
+        default="",
+        metavar="DIR",
+        help="see, amg: real photos beside the simulation (index.jsonl, photos/, labels/)",
+    )
+    parser.add_argument(
+        "--photo-share", type=float, default=1 / 3, help="share of the pictures of a batch"
+    )
+    parser.add_argument(
+        "--numbers",
+        default="auto",
+        help="auto (measured at the start), bfloat16 or float32",
+    )
+    parser.add_argument("--profile", action="store_true", help="log the seconds of a step's parts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="gradient-averaging processes")
     parser.add_argument(
@@ -57,8 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when the budget was spent."""
-    if (args.minutes > 0) == (args.steps > 0):
-        raise SystemExit("give one of --minutes and --steps")
+    if sum(value > 0 for value in (args.minutes, args.steps, args.frames)) != 1:
+        raise SystemExit("give one of --minutes, --steps and --frames")
     from dataclasses import fields
 
     from cooper_ros.training.run import TrainOptions, train

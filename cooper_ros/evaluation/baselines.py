@@ -140,15 +140,16 @@ class MeanDepth:
 
 def fit(folder: Path, questions_per_frame: int = 4) -> Baselines:
     """Baselines of all shards of a folder (`cooper data sim`)."""
+    from cooper_ros.sim.packed import unpack_depth
     from cooper_ros.sim.questions import sample_questions
-    from cooper_ros.sim.shards import read_shard, shard_paths
+    from cooper_ros.sim.shards import frames_of, read_shard, shard_paths
 
     depth = MeanDepth()
     asked: list[tuple[Query, float]] = []
     for path in shard_paths(folder):
         shard = read_shard(path)
-        for index in range(len(shard["depth"])):
-            depth.add(shard["depth"][index])
+        for index, frame in enumerate(frames_of(shard)):
+            depth.add(unpack_depth(frame))
             rows = shard["objects"][shard["objects"][:, 0].astype(int) == index]
             rng = np.random.default_rng([int(shard["seed"][index]), index])
             free = float(shard["free_space"][index])

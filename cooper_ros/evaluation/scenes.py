@@ -26,7 +26,7 @@ SIZE = (640, 480)  # what robot cameras deliver
 SEED_STRIDE = 1_000_000
 KEEP_SECONDS = 7 * 24 * 3600.0
 # Sources of the simulator that no rendered test picture depends on.
-NO_PICTURES = ("questions.py", "generate.py", "shards.py", "parquet.py", "stream.py")
+NO_PICTURES = ("questions.py", "generate.py", "shards.py", "parquet.py", "stream.py", "packed.py")
 MAX_EMPTY_SHARE = 4  # scenes tried per scene wanted, at most
 
 

@@ -31,6 +31,22 @@ def build_autoencoder(config: CooperConfig) -> AutoencoderKL:
     )
 
 
+class ClassHead(nn.Module):
+    """Scores per class beside the picture: three colours a pixel cannot say "mug or can".
+
+    An option of small models (``autoencoder["class_head"]``: number of classes); the official
+    autoencoder has none. Scores are read from the segmentation map alone.
+    """
+
+    def __init__(self, channels: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.Conv2d(channels, width, 3, padding=1)
+        self.out = nn.Conv2d(width, classes, 1)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.out(nn.functional.silu(self.hidden(states)))
+
+
 class Autoencoder(nn.Module):
     """Encode pictures to model latents and back.
 
@@ -40,6 +56,10 @@ class Autoencoder(nn.Module):
     def __init__(self, config: CooperConfig) -> None:
         super().__init__()
         self.vae = build_autoencoder(config)
+        a = config.autoencoder
+        last = int(a["ch"] * a["ch_mult"][0])
+        classes, width = int(a.get("class_head", 0)), int(a.get("class_head_width", 2 * last))
+        self.class_head = ClassHead(last, width, classes) if classes else None
         self.scale = float(config.autoencoder["scale_factor"])
         self.shift = float(config.autoencoder["shift_factor"])
 
@@ -56,6 +76,28 @@ class Autoencoder(nn.Module):
     def decode(self, latent: Tensor) -> Tensor:
         """Picture ``[B, 3, H, W]``, nominally in [-1, 1] and not clamped."""
         return self.vae.decoder(latent / self.scale + self.shift)
+
+    def states(self, latent: Tensor) -> Tensor:
+        """The decoder's last states ``[B, ch, H, W]``, before any picture or score."""
+        decoder = self.vae.decoder
+        x = decoder.mid_block(decoder.conv_in(latent / self.scale + self.shift))
+        for block in decoder.up_blocks:
+            x = block(x)
+        return decoder.conv_act(decoder.conv_norm_out(x))
+
+    def picture(self, states: Tensor) -> Tensor:
+        """Picture ``[B, 3, H, W]`` of the decoder's last states."""
+        return self.vae.decoder.conv_out(states)
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Class scores (logits) ``[B, K, H, W]`` of the decoder's last states.
+
+        Raises:
+            ValueError: a model without class head.
+        """
+        if self.class_head is None:
+            raise ValueError("this autoencoder has no class head")
+        return self.class_head(states)
 
 
 def pack_latents(latent: Tensor, patch: int) -> Tensor:

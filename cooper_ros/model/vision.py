@@ -7,6 +7,8 @@ position ids ``[N]`` (row * max_patches_per_side + column), and return ``[B, N, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -99,6 +101,9 @@ LITE0_STAGES = (
     (6, 192, 5, 2, 4),
 )
 LITE0_TAPS = {2: 24, 4: 40, 10: 112, 14: 192}  # block index -> channels at strides 4, 8, 16, 32
+LITE0_CHANNELS = dict(zip((4, 8, 16, 32), LITE0_TAPS.values(), strict=True))
+LITE0_ORDER = (16, 32, 8, 4)  # strides as they stand in a patch's vector
+LITE0_PATCHES = (16, 32)
 
 
 def _pad_same(x: Tensor, kernel: int) -> Tensor:
@@ -128,26 +133,33 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-LITE0_WIDTH = 848  # 112 + 192 + 4 * 40 + 16 * 24
+def lite0_width(patch: int, strides: Sequence[int]) -> int:
+    """Numbers per patch: finer maps are folded into it, a coarser one is repeated."""
+    return sum(LITE0_CHANNELS[s] * max(1, patch // s) ** 2 for s in strides)
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite0 features gathered per 16-px patch, then SigLIP encoder layers over the
-    patches.
+    """EfficientNet-Lite0 features gathered per patch, then SigLIP encoder layers over the patches.
 
-    One vector per patch: stride 16 (112), stride 32 repeated (192), and the stride 8 and stride 4
-    maps
-    folded into the patch (160 + 384), so that position inside the patch is not lost. The
-    convolutions are
-    meant to stay frozen; the layers on top are trained.
+    One vector per patch of 16 pixels: stride 16 (112), stride 32 repeated (192), and the stride 8
+    and stride 4 maps folded into the patch (160 + 384), so that position inside the patch is not
+    lost. Patches of 32 pixels show the same tower twice the picture at the same number of tokens;
+    all maps but stride 32 are folded then. ``config.vision["strides"]`` leaves some of them out.
+    The convolutions are meant to stay frozen; the layers on top are trained.
     """
 
     def __init__(self, config: CooperConfig) -> None:
         super().__init__()
         v = config.vision
         self.patch_size = int(v["patch_size"])
-        if self.patch_size != 16:
-            raise ValueError(f"efficientnet_lite needs patch_size 16, got {self.patch_size}")
+        if self.patch_size not in LITE0_PATCHES:
+            raise ValueError(
+                f"efficientnet_lite needs patch_size 16 or 32, got {self.patch_size}"
+            )
+        wanted = v.get("strides", LITE0_ORDER)
+        self.strides = tuple(s for s in LITE0_ORDER if s in wanted)
+        if len(self.strides) != len(wanted):
+            raise ValueError(f"vision strides {wanted}: some of {sorted(LITE0_CHANNELS)}")
         self.stem = nn.Conv2d(3, 32, 3, 2)
         blocks: list[nn.Module] = []
         channels = 32
@@ -158,13 +170,15 @@ class EfficientNetLite(nn.Module):
                 )
                 channels = out
         self.blocks = nn.ModuleList(blocks)
-        self.patch_embedding = nn.Linear(LITE0_WIDTH, v["hidden_size"])
+        width = lite0_width(self.patch_size, self.strides)
+        self.patch_embedding = nn.Linear(width, v["hidden_size"])
         self.position_embedding = nn.Embedding(config.max_patches_per_side**2, v["hidden_size"])
         self.encoder = siglip_encoder(config)
         self.post_layernorm = nn.LayerNorm(v["hidden_size"], eps=1e-6)
 
     def features(self, image: Tensor) -> Tensor:
-        """Normalised convolutional features ``[B, N, 848]`` of the frozen part."""
+        """Normalised convolutional features ``[B, N, F]`` of the frozen part (848 numbers from
+        patches of 16 pixels)."""
         x = F.relu6(self.stem(_pad_same(image, 3)))
         taps = []
         for i, block in enumerate(self.blocks):
@@ -173,15 +187,22 @@ class EfficientNetLite(nn.Module):
             x = block(x)
             if i in LITE0_TAPS:
                 taps.append(x)
-        f4, f8, f16, f32 = taps
-        h, w = image.shape[-2] // 16, image.shape[-1] // 16
-        coarse = f32.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w]
-        x = torch.cat([f16, coarse, F.pixel_unshuffle(f8, 2), F.pixel_unshuffle(f4, 4)], 1)
+        of_stride = dict(zip(LITE0_CHANNELS, taps, strict=True))
+        x = torch.cat([self._per_patch(s, of_stride[s], image) for s in self.strides], 1)
         # Raw ImageNet features are several times larger than the position table and would drown it.
         return F.layer_norm(x.flatten(2).transpose(1, 2), x.shape[1:2])
 
+    def _per_patch(self, stride: int, taken: Tensor, image: Tensor) -> Tensor:
+        """A map of the tower with one cell per patch."""
+        if stride <= self.patch_size:
+            fold = self.patch_size // stride
+            return F.pixel_unshuffle(taken, fold) if fold > 1 else taken
+        h, w = image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size
+        repeat = stride // self.patch_size
+        return taken.repeat_interleave(repeat, 2).repeat_interleave(repeat, 3)[:, :, :h, :w]
+
     def encode(self, features: Tensor, position_ids: Tensor) -> Tensor:
-        """Trained part: features ``[B, N, 848]`` to tower output ``[B, N, hidden]``."""
+        """Trained part: features ``[B, N, F]`` to tower output ``[B, N, hidden]``."""
         x = self.patch_embedding(features) + self.position_embedding(position_ids)
         return self.post_layernorm(run_encoder(self.encoder, x))
 

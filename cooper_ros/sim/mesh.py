@@ -28,7 +28,7 @@ class Mesh:
         self,
         position: Sequence[float] | FloatArray = (0.0, 0.0, 0.0),
         rotation: FloatArray | None = None,
-        scale: Sequence[float] | float = 1.0,
+        scale: Sequence[float] | FloatArray | float = 1.0,
     ) -> Mesh:
         """Scale, then rotate (3x3), then translate."""
         vertices = self.vertices * np.asarray(scale, float)
@@ -87,6 +87,16 @@ class Model:
         lows = [part.mesh.vertices.min(axis=0) for part in self.parts]
         highs = [part.mesh.vertices.max(axis=0) for part in self.parts]
         return np.min(lows, axis=0), np.max(highs, axis=0)
+
+    def stretched(self, scale: FloatArray) -> Model:
+        """A copy with other proportions: factors for x, y and z."""
+        x, y, z = (float(s) for s in scale)
+        boards = [
+            Board(b.x * x, b.y * y, b.z * z, b.half_x * x, b.half_y * y, b.clearance * z)
+            for b in self.boards
+        ]
+        parts = [Part(part.mesh.moved(scale=scale), part.surface) for part in self.parts]
+        return Model(self.label, parts, boards, self.name)
 
     @property
     def size(self) -> FloatArray:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 
-def halve(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Average of 2x2 blocks: u8[2H,2W,3] to f32[H,W,3] in 0..255."""
-    wide = image.astype(np.uint16)
-    total = wide[0::2, 0::2] + wide[1::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 1::2]
-    return total.astype(np.float32) * np.float32(0.25)
+def reduce(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
+    """Averages of areas: u8[H,W,3] to f32[height,width,3] in 0..255."""
+    small = cv2.resize(
+        image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(small, np.float32)
 
 
 def _blur(image: NDArray[np.float32], weight: float) -> NDArray[np.float32]:

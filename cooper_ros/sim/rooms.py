@@ -46,6 +46,10 @@ class Room:
     """Per wall: (centre, half width, low, high) of what is already there."""
 
 
+STRETCH = 0.2
+"""Width, depth and height of a training model vary by this share: few models, many shapes."""
+
+
 def model_share(count: int) -> float:
     """How often a class with `count` model files takes one instead of a procedural shape."""
     return 0.5 * count / (count + 2)
@@ -61,6 +65,12 @@ class ModelChooser:
 
     def model(self, label: str, on_floor: bool = True) -> tuple[Model, bool]:
         """A model of the class, and whether it comes from a file."""
+        model, from_file = self._model(label, on_floor)
+        if self.split == "train":
+            model = model.stretched(self.rng.uniform(1 - STRETCH, 1 + STRETCH, 3))
+        return model, from_file
+
+    def _model(self, label: str, on_floor: bool) -> tuple[Model, bool]:
         files = self.assets.of(label)
         if files and self.rng.random() < model_share(len(files)):
             path = files[self.rng.integers(len(files))]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core import geometry
+from cooper_ros.core.images import nearest_index
 from cooper_ros.sim import camera, photo, truth
 from cooper_ros.sim.assets import AssetSet, assets_for
 from cooper_ros.sim.layout import Decorator
@@ -17,8 +18,8 @@ from cooper_ros.sim.rooms import Room
 from cooper_ros.sim.world import SHADOW_SIZE, World
 
 SPLITS = ("train", "val", "test")
-RENDER_SIZE = (384, 288)
-FRAME_SIZE = (192, 144)
+RENDER_SIZE = (640, 480)
+FRAME_SIZE = (384, 288)
 MAX_TRIES_PER_VIEW = 4
 
 
@@ -60,6 +61,7 @@ class Scene:
         self.seed, self.split = seed, split
         self.assets = assets or assets_for(split)
         self.size = size
+        self.habits = camera.VARIED if split == "train" else camera.ROBOT
         self.room: Room = Decorator(scene_rng(seed, split, "room"), split, self.assets).room()
         self.world = World(self.room, scene_rng(seed, split, "light"), size, shadow_size)
 
@@ -71,31 +73,34 @@ class Scene:
         for _ in range(count * MAX_TRIES_PER_VIEW):
             if kept == count:
                 return
-            pose = camera.sample_pose(self.room, rng)
+            pose = camera.sample_pose(self.room, rng, self.habits)
             renderer.look(pose)
             view = renderer.geometry()
-            if camera.worth_keeping(view):
+            if camera.worth_keeping(view, self.habits):
                 kept += 1
                 yield pose, view
 
     def samples(self, renderer: Renderer, count: int) -> Iterator[Sample]:
-        """Training frames: truth from the full render, maps and picture at half its size."""
+        """Training frames of `FRAME_SIZE`: the object table comes from the full render."""
         rng = scene_rng(self.seed, self.split, "photo")
         width, height = self.size
         for pose, view in self.views(renderer, count):
             full = camera.intrinsics(pose.hfov_deg, width, height)
-            half = camera.intrinsics(pose.hfov_deg, width // 2, height // 2)
+            stored = full.scaled(*FRAME_SIZE)
             objects = truth.object_table(
                 view.depth, view.classes, view.instances, full, camera.gravity(pose)
             )
-            rgb = photo.photograph(photo.halve(renderer.colour()), rng)
+            rgb = photo.photograph(photo.reduce(renderer.colour(), *FRAME_SIZE), rng)
+            # the nearest pixel, never an average: no depths between surfaces
+            nearest = np.ix_(
+                nearest_index(FRAME_SIZE[1], height), nearest_index(FRAME_SIZE[0], width)
+            )
             yield Sample(
                 rgb=rgb,
-                # one of four pixels, never an average: no depths between surfaces
-                depth=view.depth[1::2, 1::2],
-                classes=view.classes[1::2, 1::2],
-                instances=view.instances[1::2, 1::2],
-                intrinsics=np.array([half.fx, half.fy, half.cx, half.cy], np.float32),
+                depth=view.depth[nearest],
+                classes=view.classes[nearest],
+                instances=view.instances[nearest],
+                intrinsics=np.array([stored.fx, stored.fy, stored.cx, stored.cy], np.float32),
                 free_space=geometry.free_space_ahead(view.depth, full),
                 objects=objects,
                 seed=self.seed,

@@ -1,19 +1,23 @@
-"""Training shards: one uncompressed npz per group of scenes.
+"""Training shards: one npz per group of scenes, frames as small files in memory.
 
-Arrays of a shard with n frames and m visible objects, frames 192x144 pixels:
+Arrays of a shard with n frames and m visible objects, frames 384x288 pixels:
 
-- rgb u8[n,144,192,3]; depth f16[n,144,192] (z, m); classes u8[n,144,192];
-  instances u8[n,144,192] (0 = floor, wall, ceiling)
+- rgb, depth, labels u8[bytes]: the files of `packed.PackedFrame` one after another
+- ends i64[n,3]: where each frame's files end in these three
 - intrinsics f32[n,4]: fx, fy, cx, cy in pixels, integer coordinates are pixel centres
 - free_space f32[n] (m); seed i64[n] scene seeds
 - objects f32[m,15], columns `truth.COLUMNS`, the first one is the frame's row in this shard
 - info: JSON text with format version, split, asset set and its hash, class names, columns
+
+Format 1 (read, no longer written) held uncompressed frames of 192x144 pixels: rgb u8[n,H,W,3],
+depth f16[n,H,W] (z, m), classes and instances u8[n,H,W].
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.classes import CLASS_NAMES
+from cooper_ros.core.errors import CooperError
 from cooper_ros.sim.assets import AssetSet
+from cooper_ros.sim.packed import PackedFrame
+from cooper_ros.sim.packed import pack as pack_frame
 from cooper_ros.sim.scene import Sample
 from cooper_ros.sim.truth import COLUMNS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FILES = ("rgb", "depth", "labels")
+TABLES = ("intrinsics", "free_space", "objects")
 
 
 def pack(
@@ -35,8 +44,9 @@ def pack(
     assets: AssetSet,
     made: Mapping[str, int] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Stack samples into the arrays of a shard. `made`: what was rendered (`first_scene`, `scenes`,
-    `views`), so that an interrupted run knows what it has."""
+    """The arrays of a shard. Depth of training frames takes 8 bits, of all others 16. `made`: what
+    was rendered (`first_scene`, `scenes`, `views`), so that an interrupted run knows what it has.
+    """
     tables = []
     for row, sample in enumerate(samples):
         table = sample.objects.copy()
@@ -51,17 +61,43 @@ def pack(
         "object_columns": COLUMNS,
         "made": dict(made or {}),
     }
+    bits = 8 if split == "train" else 16
+    frames = [pack_frame(s.rgb, s.depth, s.classes, s.instances, bits) for s in samples]
     return {
-        "rgb": np.stack([s.rgb for s in samples]),
-        "depth": np.stack([s.depth for s in samples]).astype(np.float16),
-        "classes": np.stack([s.classes for s in samples]),
-        "instances": np.stack([s.instances for s in samples]),
+        **join_frames(frames),
         "intrinsics": np.stack([s.intrinsics for s in samples]).astype(np.float32),
         "free_space": np.array([s.free_space for s in samples], np.float32),
         "objects": np.concatenate(tables).astype(np.float32),
         "seed": np.array([s.seed for s in samples], np.int64),
         "info": np.array(json.dumps(info)),
     }
+
+
+def join_frames(frames: Sequence[PackedFrame]) -> dict[str, NDArray[Any]]:
+    """The arrays `rgb`, `depth`, `labels` and `ends`."""
+    parts = {name: [getattr(frame, name) for frame in frames] for name in FILES}
+    ends = np.stack([np.cumsum([len(p) for p in parts[name]]) for name in FILES], 1)
+    joined = {name: np.frombuffer(b"".join(parts[name]), np.uint8) for name in FILES}
+    return {**joined, "ends": ends.astype(np.int64)}
+
+
+def frames_of(arrays: dict[str, NDArray[Any]]) -> list[PackedFrame]:
+    """The frames of a shard of either format; raises CooperError where arrays do not fit."""
+    if "ends" not in arrays:
+        names = ("rgb", "depth", "classes", "instances")
+        return [
+            pack_frame(*parts, bits=16, lossless=True)
+            for parts in zip(*(arrays[name] for name in names), strict=True)
+        ]
+    ends = arrays["ends"]
+    files = [arrays[name].tobytes() for name in FILES]
+    if ends.ndim != 2 or any(int(ends[-1, i]) != len(f) for i, f in enumerate(files)):
+        raise CooperError("its frames are cut off")
+    starts = np.concatenate([np.zeros((1, len(FILES)), np.int64), ends[:-1]])
+    return [
+        PackedFrame(*(f[int(a) : int(b)] for f, a, b in zip(files, first, last, strict=True)))
+        for first, last in zip(starts, ends, strict=True)
+    ]
 
 
 def write_shard(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -75,9 +111,15 @@ def write_shard(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 
 def read_shard(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a shard; `info` as a dict is `shard_info`."""
-    with np.load(path) as data:
-        return {name: data[name] for name in data.files}
+    """All arrays of a shard; `info` as a dict is `shard_info`.
+
+    Raises CooperError naming a file that is cut off or no shard.
+    """
+    try:
+        with np.load(path) as data:
+            return {name: data[name] for name in data.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CooperError(f"{path} is no readable shard: {error}") from error
 
 
 def shard_info(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

@@ -73,7 +73,3 @@ def draw_seed(g: torch.Generator) -> int:
     """A seed for another generator."""
     return int(torch.randint(2**31, (), generator=g, device="cpu"))
 
-
-def autocast() -> torch.autocast:
-    """bfloat16 where it pays, on the device that computes."""
-    return torch.autocast(torch.get_default_device().type, torch.bfloat16)

@@ -1,18 +1,24 @@
-"""Frames for training: shards in memory, sampling, crops and scales with their intrinsics."""
+"""Frames for training: packed in memory, sampling, crops and scales with their intrinsics."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cooper_ros.core.errors import CooperError
+from cooper_ros.sim.packed import PackedFrame, unpack_depth, unpack_labels, unpack_rgb
+from cooper_ros.sim.shards import TABLES, frames_of, read_shard
+
 from .device import draw, draw_indices, put, rand, randn
 
-FIELDS = ("rgb", "depth", "classes", "instances", "intrinsics", "free_space")
+FREQUENCY_FRAMES = 300
+"""Frames from which class frequencies are counted."""
 
 
 @dataclass
@@ -22,7 +28,9 @@ class FrameBatch:
     rgb float ``[B,3,H,W]`` in [-1,1]; depth float ``[B,H,W]`` m; classes long ``[B,H,W]``;
     instances uint8;
     intrinsics ``[B,4]`` (fx, fy, cx, cy of this size); index: frame numbers in the store
-    (on the host).
+    (on the host); window: (left, top, width, height) where the stored frames were cut;
+    known ``[B]``: whether the model is told the camera; metric ``[B]``: whether
+    the depth is true (photos have none).
     """
 
     rgb: Tensor
@@ -32,10 +40,13 @@ class FrameBatch:
     intrinsics: Tensor
     index: Tensor
     flipped: bool
+    known: Tensor
+    metric: Tensor
+    window: tuple[int, ...] = ()
 
     def rays(self, patch: int) -> Tensor:
         """Ray inputs ``[B, N, 5]``, the same numbers as
-        :func:`cooper_ros.runtime.rays.patch_rays`."""
+        :func:`cooper_ros.runtime.rays.patch_rays`; zeros where the camera is unknown."""
         h, w = self.rgb.shape[-2] // patch, self.rgb.shape[-1] // patch
         fx, fy, cx, cy = (self.intrinsics[:, i, None, None] for i in range(4))
         u = torch.arange(w)[None, None, :] * patch + (patch - 1) / 2
@@ -43,20 +54,30 @@ class FrameBatch:
         x = ((u - cx) / fx).expand(-1, h, w)
         y = ((v - cy) / fy).expand(-1, h, w)
         size = torch.log(patch / fx).expand(-1, h, w)
-        return torch.stack([x, y, x * x, y * y, size], -1).flatten(1, 2)
+        rays = torch.stack([x, y, x * x, y * y, size], -1).flatten(1, 2)
+        return torch.where(self.known[:, None, None], rays, 0.0)
 
 
 class FrameStore:
     """All shards (npz or Parquet) of a folder in memory; ``rank`` of ``world`` takes every
-    world-th shard."""
+    world-th shard.
+
+    A frame stays packed (about 27 kB) until a batch needs it. Frames are of one size; a shard of
+    another one is refused.
+    """
 
     def __init__(self, folder: str | Path, rank: int = 0, world: int = 1) -> None:
         self.folder, self.rank, self.world = Path(folder), rank, world
         self.seen: set[Path] = set()
         self.loaded: list[Path] = []
-        self.parts: dict[str, list[Tensor]] = {k: [] for k in FIELDS}
+        self.frames: list[PackedFrame] = []
+        self.names: list[int] = []
+        """Numbers by which the frames held now are known as long as they stay."""
         self.frame_objects: list[np.ndarray] = []
+        self.intrinsics: list[np.ndarray] = []
+        self.free_space: list[float] = []
         self.sizes: list[int] = []
+        self.shape: tuple[int, int] | None = None
         self.refresh()
 
     def refresh(self) -> int:
@@ -65,57 +86,93 @@ class FrameStore:
         for i, path in enumerate(files):
             if path not in self.seen and i % self.world == self.rank:
                 self.add_shard(path)
-        self.set_offsets()
         return len(self)
 
     def add_shard(self, path: Path) -> None:
-        """Load one shard, npz or Parquet, behind those that are there."""
+        """Load one shard, npz or Parquet, behind those that are there.
+
+        Raises CooperError naming a shard that is damaged or of another picture size.
+        """
+        z = _read(path)
+        missing = [name for name in (*TABLES, "rgb") if name not in z]
+        if missing:
+            raise CooperError(f"{path} has no array {missing[0]}: render it anew (cooper data sim)")
+        try:
+            frames = frames_of(z)
+        except CooperError as error:
+            raise CooperError(f"{path}: {error}") from error
+        self._check_shape(path, frames)
         self.seen.add(path)
         self.loaded.append(path)
-        z = _read(path)
-        count = len(z["rgb"])
-        for key in FIELDS:
-            self.parts[key].append(torch.from_numpy(np.ascontiguousarray(z[key])))
         rows = z["objects"]
         of_frame = rows[:, 0].astype(int)
-        self.frame_objects += [rows[of_frame == k] for k in range(count)]
-        self.sizes.append(count)
-        self.set_offsets()
+        first = self.names[-1] + 1 if self.names else 0
+        self.names += range(first, first + len(frames))
+        self.frames += frames
+        self.frame_objects += [rows[of_frame == k] for k in range(len(frames))]
+        self.intrinsics += list(z["intrinsics"].astype(np.float32))
+        self.free_space += [float(v) for v in z["free_space"]]
+        self.sizes.append(len(frames))
 
-    def set_offsets(self) -> None:
-        """Where each shard's frames begin, after shards came or went."""
-        self.offsets = np.concatenate([[0], np.cumsum(self.sizes)]).astype(int)
+    def _check_shape(self, path: Path, frames: list[PackedFrame]) -> None:
+        height, width = unpack_depth(frames[0]).shape
+        if self.shape not in (None, (height, width)):
+            assert self.shape is not None
+            raise CooperError(
+                f"{path} holds frames of {width}x{height} pixels, the shards before it of "
+                f"{self.shape[1]}x{self.shape[0]}: train on one size"
+            )
+        self.shape = (height, width)
+
+    def drop_oldest(self) -> Path:
+        """Forget the shard that came first; returns its path."""
+        count = self.sizes.pop(0)
+        parts: tuple[list[Any], ...] = (
+            self.frames, self.names, self.frame_objects, self.intrinsics, self.free_space
+        )  # fmt: skip
+        for part in parts:
+            del part[:count]
+        return self.loaded.pop(0)
+
+    def next_room(self) -> int:
+        """Number of the room after those seen, for a stream of rooms; 0 for a folder."""
+        return 0
 
     def __len__(self) -> int:
-        return int(sum(self.sizes))
+        return len(self.frames)
 
     def class_frequency(self, classes: int) -> Tensor:
-        """Pixels per class ``[classes]``, from every seventh frame held now."""
-        found = torch.cat([c[::7].flatten() for c in self.parts["classes"]]).long()
-        return put(torch.bincount(found, minlength=classes).float())
+        """Pixels per class ``[classes]``, from some of the frames held now."""
+        step = max(1, len(self) // FREQUENCY_FRAMES)
+        count = np.zeros(classes)
+        for frame in self.frames[::step]:
+            count += np.bincount(unpack_labels(frame)[0].ravel(), minlength=classes)[:classes]
+        return put(torch.from_numpy(count).float())
 
-    def gather(self, key: str, index: Tensor) -> Tensor:
-        """Rows of one field, in host memory as the frames are."""
-        shard = np.searchsorted(self.offsets, index.numpy(), side="right") - 1
-        return torch.stack(
-            [
-                self.parts[key][s][i - self.offsets[s]]
-                for s, i in zip(shard, index.tolist(), strict=True)
-            ]
-        )
+    def rooms_free_space(self, index: Tensor) -> list[float]:
+        """Free space ahead [m] of frames."""
+        return [self.free_space[i] for i in index.tolist()]
 
     def batch(self, index: Tensor) -> FrameBatch:
         """Frames at their stored size."""
         index = index.cpu()
-        rgb = put(self.gather("rgb", index)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        chosen = [self.frames[i] for i in index.tolist()]
+        labels = [unpack_labels(frame) for frame in chosen]
+
+        def stacked(arrays: list[Any]) -> Tensor:
+            return put(torch.from_numpy(np.stack(arrays)))
+
+        known = put(torch.ones(len(chosen), dtype=torch.bool, device="cpu"))
         return FrameBatch(
-            rgb,
-            put(self.gather("depth", index)).float(),
-            put(self.gather("classes", index)).long(),
-            put(self.gather("instances", index)),
-            put(self.gather("intrinsics", index)).float(),
+            stacked([unpack_rgb(f) for f in chosen]).permute(0, 3, 1, 2).float() / 127.5 - 1,
+            stacked([unpack_depth(f) for f in chosen]),
+            stacked([classes for classes, _ in labels]).long(),
+            stacked([instances for _, instances in labels]),
+            stacked([self.intrinsics[i] for i in index.tolist()]),
             index,
             False,
+            known,
+            known,
         )
 
 
@@ -124,22 +181,21 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         from cooper_ros.sim.parquet import read_parquet
 
         return read_parquet(path)
-    with np.load(path) as arrays:
-        return {key: arrays[key] for key in (*FIELDS, "objects")}
+    return read_shard(path)
 
 
 def flip(b: FrameBatch) -> FrameBatch:
     """Mirror left and right; the principal point moves with it."""
     k = b.intrinsics.clone()
     k[:, 2] = b.rgb.shape[-1] - 1 - k[:, 2]
-    return FrameBatch(
-        b.rgb.flip(3),
-        b.depth.flip(2),
-        b.classes.flip(2),
-        b.instances.flip(2),
-        k,
-        b.index,
-        not b.flipped,
+    return replace(
+        b,
+        rgb=b.rgb.flip(3),
+        depth=b.depth.flip(2),
+        classes=b.classes.flip(2),
+        instances=b.instances.flip(2),
+        intrinsics=k,
+        flipped=not b.flipped,
     )
 
 
@@ -150,14 +206,14 @@ def crop(b: FrameBatch, x0: int, y0: int, width: int, height: int) -> FrameBatch
     k[:, 3] -= y0
     h, w = b.rgb.shape[-2:]
     ys, xs = slice(y0, y0 + height), slice(x0, x0 + width)
-    return FrameBatch(
-        b.rgb[:, :, ys, xs],
-        b.depth[:, ys, xs],
-        b.classes[:, ys, xs],
-        b.instances[:, ys, xs],
-        k,
-        b.index,
-        b.flipped,
+    return replace(
+        b,
+        rgb=b.rgb[:, :, ys, xs],
+        depth=b.depth[:, ys, xs],
+        classes=b.classes[:, ys, xs],
+        instances=b.instances[:, ys, xs],
+        intrinsics=k,
+        window=(*b.window, x0, y0, width, height),
     )
 
 
@@ -173,14 +229,13 @@ def resize(b: FrameBatch, width: int, height: int) -> FrameBatch:
     rgb = F.interpolate(b.rgb, (height, width), mode="bilinear", antialias=True)
     ys = ((torch.arange(height) + 0.5) / sy).long()
     xs = ((torch.arange(width) + 0.5) / sx).long()
-    return FrameBatch(
-        rgb,
-        b.depth[:, ys][:, :, xs],
-        b.classes[:, ys][:, :, xs],
-        b.instances[:, ys][:, :, xs],
-        k,
-        b.index,
-        b.flipped,
+    return replace(
+        b,
+        rgb=rgb,
+        depth=b.depth[:, ys][:, :, xs],
+        classes=b.classes[:, ys][:, :, xs],
+        instances=b.instances[:, ys][:, :, xs],
+        intrinsics=k,
     )
 
 

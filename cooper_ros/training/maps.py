@@ -12,6 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cooper_ros.core.classes import CLASS_NAMES
+
+UNNAMED = 254
+"""Label of a pixel that is none of the classes which its labels can name."""
+
+
+SMALL = tuple(
+    CLASS_NAMES.index(name)
+    for name in (
+        "ball", "mug", "bottle", "bowl", "book", "vase", "can", "box", "bin", "lamp", "laptop"
+    )
+)  # fmt: skip
+"""Classes of small things."""
+
 
 class MapCodecs:
     """Truth to pictures and back, at the size of the map picture.
@@ -61,6 +75,44 @@ def class_weights(frequency: Tensor) -> Tensor:
     return w / w.mean()
 
 
+def class_loss(
+    logits: Tensor, classes: Tensor, weight: Tensor, nameable: Tensor, photos: int = 0
+) -> Tensor:
+    """Weighted cross-entropy of simulated frames, and of the ``photos`` last pictures of a batch.
+
+    Simulated pixels are all known. Photos are balanced by picture, since a picture has as many
+    labelled pixels as its labeller was sure of: 255 is unknown and takes no part, 254 is none of
+    ``nameable`` and pays for the probability of those.
+
+    Args:
+        logits: ``[B, K, h, w]``.
+        classes: ids ``[B, h, w]``.
+        weight: per class ``[K]``.
+        nameable: class ids that labels of photos can say.
+    """
+    frames = len(classes) - photos
+    total = torch.zeros(())
+    if frames:
+        total = F.cross_entropy(logits[:frames], classes[:frames], weight=weight) * frames
+    if photos:
+        total = total + photo_loss(logits[frames:], classes[frames:], weight, nameable) * photos
+    return total / len(classes)
+
+
+def photo_loss(logits: Tensor, classes: Tensor, weight: Tensor, nameable: Tensor) -> Tensor:
+    """The part of :func:`class_loss` for photos."""
+    known = classes < logits.shape[1]
+    ids = torch.where(known, classes, 0)
+    w = torch.where(known, weight[ids], 0.0)
+    error = F.cross_entropy(logits, ids, reduction="none") * w
+    unnamed = classes == UNNAMED
+    others = logits.index_fill(1, nameable, -1e4)
+    outside = logits.logsumexp(1) - others.logsumexp(1)
+    error = (error + torch.where(unnamed, outside, 0.0)).flatten(1).sum(1)
+    pixels = (w + unnamed.float()).flatten(1).sum(1)
+    return (error / pixels.clamp(min=1.0)).mean()
+
+
 def depth_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """L1 on log depth plus half of its gradient error; all ``[B, h, w]``."""
     e = predicted - target
@@ -103,11 +155,13 @@ class MapMetrics:
         c = self.confusion
         iou = c.diag() / (c.sum(0) + c.sum(1) - c.diag() + 1e-6)
         present = c.sum(1) > 200
+        small = [i for i in SMALL if i < len(c) and bool(present[i])]
         o = torch.tensor(self.objects or [float("nan")])
         return {
             "absrel": sum(self.absrel) / len(self.absrel),
             "delta1": sum(self.delta1) / len(self.delta1),
             "miou": float(iou[present].mean()),
+            "small_miou": float(iou[small].mean()) if small else float("nan"),
             "accuracy": float(c.diag().sum() / c.sum()),
             "object_median": float(o.median()),
             "object_20": float((o < 0.2).float().mean()),

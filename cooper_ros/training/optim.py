@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .precision import present
+
 
 def orthogonalise(gradient: Tensor, steps: int = 5) -> Tensor:
-    """Nearest semi-orthogonal matrix by Newton-Schulz iteration (Jordan et al. 2024), in bfloat16.
+    """Nearest semi-orthogonal matrix by Newton-Schulz iteration (Jordan et al. 2024), in
+    the format that `precision` chose for it.
 
     ``gradient`` ``[..., rows, columns]``; leading axes are a batch of matrices of one shape.
     """
-    x = gradient.bfloat16()
+    x = gradient.to(present().muon)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
     if tall:

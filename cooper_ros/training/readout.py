@@ -17,9 +17,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .device import autocast, draw
-from .frames import FrameStore, resize, sample_batch
-from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
+from .batches import Mixture
+from .device import draw
+from .frames import FrameBatch, FrameStore, resize
+from .maps import MapCodecs, MapMetrics, class_loss, class_weights, depth_loss
+from .photos import PhotoStore, photo_figures
+from .precision import autocast
 
 if TYPE_CHECKING:
     from .stage1 import FramePasses
@@ -47,13 +50,23 @@ class ReadOut(nn.Module):
         return y[:, 0], y[:, 1:]
 
     def loss(
-        self, seen: Tensor, rows: int, columns: int, log: Tensor, classes: Tensor
+        self,
+        seen: Tensor,
+        rows: int,
+        columns: int,
+        log: Tensor,
+        classes: Tensor,
+        nameable: Tensor,
+        photos: int = 0,
     ) -> tuple[Tensor, dict[str, float]]:
-        """Depth and class loss against log depth and class ids ``[B, h, w]``; figures."""
+        """Depth and class loss against log depth and class ids ``[B, h, w]``; figures. The last
+        ``photos`` pictures have no depth and labels in places."""
         depth, logits = self(seen, rows, columns)
         weights = self.get_buffer("weights")
-        e_depth = depth_loss(depth, log, weights.clamp(0.5, 3.0)[classes])
-        e_class = F.cross_entropy(logits, classes, weight=weights)
+        frames = len(classes) - photos
+        weight = weights.clamp(0.5, 3.0)[classes[:frames]]
+        e_depth = depth_loss(depth[:frames], log[:frames], weight)
+        e_class = class_loss(logits, classes, weights, nameable, photos)
         return e_depth + 0.3 * e_class, {
             "seen_depth": float(e_depth.detach()),
             "seen_class": float(e_class.detach()),
@@ -77,57 +90,70 @@ class SeeStage:
     def __init__(
         self,
         passes: FramePasses,
-        store: FrameStore,
+        data: Mixture,
         val: FrameStore,
         codecs: MapCodecs,
         sizes: list[tuple[float, int, int, int]],
+        val_photos: PhotoStore | None = None,
     ) -> None:
         self.passes, self.model = passes, passes.model
-        self.store, self.val, self.codecs, self.sizes = store, val, codecs, sizes
-        weights = class_weights(store.class_frequency(len(codecs.colours)))
+        self.data, self.val, self.codecs, self.sizes = data, val, codecs, sizes
+        self.val_photos = val_photos
+        weights = class_weights(data.store.class_frequency(len(codecs.colours)))
         self.read_out = ReadOut(self.model.config.hidden_size, codecs, weights)
         self.model.aux_maps = self.read_out
 
     def refresh(self) -> None:
         """Take in new shards."""
-        self.store.refresh()
+        self.data.store.refresh()
+
+    def next_room(self) -> int:
+        """Number of the next room of a stream."""
+        return self.data.store.next_room()
 
     def loss(
         self, step: int, progress: float, g: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """One batch."""
         _, width, height, batch = [s for s in self.sizes if progress >= s[0]][-1]
-        b = sample_batch(self.store, batch, g, *vary(width, height, g))
-        rows, columns = b.rgb.shape[-2] // self.passes.patch, b.rgb.shape[-1] // self.passes.patch
-        log, classes = self.codecs.log_depth(b.depth, 2), b.classes[:, 1::2, 1::2]
+        b = self.data.sample(batch, g, *vary(width, height, g, self.passes.patch))
+        rows, columns = self.passes.grid(b)
+        log, classes = self.passes.small(b, self.codecs)
         with autocast():
             self.passes.see(b)
             assert self.passes.seen is not None
-            total, figures = self.read_out.loss(self.passes.seen, rows, columns, log, classes)
+            total, figures = self.read_out.loss(
+                self.passes.seen, rows, columns, log, classes, self.data.nameable(),
+                self.data.photos_of(batch),
+            )  # fmt: skip
         return total, {"samples": batch, **figures}
 
+    def predict(self, b: FrameBatch) -> tuple[Tensor, Tensor]:
+        """Log depth and class ids of the read-out at the batch's size."""
+        with autocast():
+            self.passes.see(b)
+            assert self.passes.seen is not None
+            log, logits = self.read_out(self.passes.seen, *self.passes.grid(b))
+        size = b.depth.shape[-2:]
+        log = F.interpolate(log[:, None], size=size, mode="bilinear")[:, 0]
+        return log, F.interpolate(logits, size=size, mode="nearest").argmax(1)
+
     def evaluate(self) -> dict[str, float]:
-        """Map metrics of the read-out on the validation frames."""
+        """Map metrics of the read-out on the validation frames and photos."""
         metrics = MapMetrics(len(self.codecs.colours))
         _, width, height, _ = self.sizes[-1]
         for i in range(0, len(self.val), 16):
             b = resize(self.val.batch(torch.arange(i, min(i + 16, len(self.val)))), width, height)
-            rows, columns = height // self.passes.patch, width // self.passes.patch
-            with autocast():
-                self.passes.see(b)
-                assert self.passes.seen is not None
-                log, logits = self.read_out(self.passes.seen, rows, columns)
-            log = F.interpolate(log[:, None], size=b.depth.shape[-2:], mode="bilinear")[:, 0]
-            logits = F.interpolate(logits, size=b.depth.shape[-2:], mode="nearest")
-            metrics.add(log, logits.argmax(1), b.depth, b.classes, b.instances)
-        return metrics.result()
+            metrics.add(*self.predict(b), b.depth, b.classes, b.instances)
+        self.last_per_class = metrics.per_class()
+        return metrics.result() | photo_figures(self.val_photos, self.predict, width, height)
 
 
-def vary(width: int, height: int, g: torch.Generator) -> tuple[int, int]:
+def vary(width: int, height: int, g: torch.Generator, patch: int) -> tuple[int, int]:
     """Another aspect ratio now and then (one batch in eight): cameras are not all 4:3."""
     r = draw(g)
     if r < 0.08:
-        height = height * 3 // 4 // 16 * 16
+        height = max(patch, height * 3 // 4 // patch * patch)
     elif r < 0.12:
-        width = width * 3 // 4 // 16 * 16
+        width = max(patch, width * 3 // 4 // patch * patch)
     return width, height

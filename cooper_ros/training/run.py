@@ -15,16 +15,19 @@ import torch.multiprocessing as mp
 
 from cooper_ros.core.errors import CooperError
 from cooper_ros.core.images import ResizeRule
-from cooper_ros.model.checkpoint import load_model
+from cooper_ros.model.checkpoint import load_model, save_model
 from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.runtime.tokenizer import Tokenizer
 
+from . import precision
 from .align import align_drawing_layers, align_map_heads, align_task_heads
+from .batches import Mixture
 from .device import choose, on
 from .engine import Budget, Engine
 from .frames import FrameBatch, FrameStore, fit
 from .maps import MapCodecs
+from .photos import PhotoStore
 from .readout import SeeStage
 from .setup import (
     align_generation_queries,
@@ -34,6 +37,7 @@ from .setup import (
     training_config,
 )
 from .stage1 import FramePasses, MapStage, Prompted
+from .state import PLACE, Place, replace_folder, write_text
 from .stream import open_store
 
 
@@ -62,6 +66,13 @@ class TrainOptions:
     replay: int = 3
     sizes: list[str] = field(default_factory=list)
     device: str = "auto"
+    frames: int = 0
+    piece_minutes: float = 0.0
+    photos: str = ""
+    photo_share: float = 1 / 3
+    numbers: str = "auto"
+    profile: bool = False
+    go_on: str = ""
 
 
 def tokenizer_of(start: str) -> Tokenizer:
@@ -129,6 +140,20 @@ def grow(model: CooperModel, smaller: CooperModel) -> None:
     print(f"{len(fits)} of {len(own)} tensors are those of the start model")
 
 
+def place_of(o: TrainOptions) -> Place | None:
+    """Where the run that ``--go-on`` names had come; None without it.
+
+    Raises CooperError for a model without ``training.json``, or of another stage.
+    """
+    if not o.go_on:
+        return None
+    place = Place.read(Path(o.go_on) / PLACE)
+    if place.stage != o.stage:
+        raise CooperError(f"{o.go_on} is a model of stage {place.stage}: it cannot go on as "
+                          f"{o.stage}, start from it with --start")  # fmt: skip
+    return place
+
+
 def stage_of(start: str) -> str:
     """The stage that made a model, from the options beside its folder; empty where unknown."""
     path = Path(start).parent / "options.json"
@@ -140,8 +165,9 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
     torch.manual_seed(
         o.seed
     )  # parts that keep torch's own initialisation must agree between processes
-    tokenizer = tokenizer_of(o.start)
-    smaller = load_model(o.start, torch.float32) if o.start else None
+    start = o.go_on or o.start
+    tokenizer = tokenizer_of(start)
+    smaller = load_model(start, torch.float32) if start else None
     if smaller is not None and not o.config:
         model = smaller
     else:
@@ -176,8 +202,13 @@ def build_stage(
     o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank: int, world: int
 ) -> Any:
     """The stage object of ``o.stage``."""
-    store = open_store(o.data, o.out, rank, world)
+    start = o.go_on or o.start
+    next_room = place_of(o).next_room if place_of(o) else 0  # type: ignore[union-attr]
+    store = open_store(o.data, o.out, rank, world, next_room=next_room)
     val = open_store(o.val, o.out, validation=True)
+    photos = PhotoStore(o.photos, "train") if o.photos else None
+    val_photos = PhotoStore(o.photos, "val") if o.photos else None
+    data = Mixture(store, photos, o.photo_share)
     if not len(store) or not len(val):
         raise CooperError(
             f"no shards for rank {rank} in {o.data} or {o.val}: run `cooper data sim`"
@@ -191,11 +222,16 @@ def build_stage(
     passes = FramePasses(model, prompted(model.config, tokenizer))
     sizes = parse_sizes(o.sizes, o.batch, model.config)
     if o.stage == "see":
-        return SeeStage(passes, store, val, codecs, sizes)
-    maps = MapStage(passes, store, val, codecs, sizes)
-    if maps.read_out is not None and o.start:
-        maps.read_out.load(Path(o.start))
-    before = stage_of(o.start)
+        see = SeeStage(passes, data, val, codecs, sizes, val_photos)
+        if start:
+            see.read_out.load(Path(start))
+        return see
+    if o.stage == "sft":
+        data = Mixture(store, unknown=0.0)  # questions have a camera, and photos no answers
+    maps = MapStage(passes, data, val, codecs, sizes, val_photos=val_photos)
+    if maps.read_out is not None and start:
+        maps.read_out.load(Path(start))
+    before = "" if o.go_on else stage_of(o.start)
     if o.stage == "amg":
         if before == "see":
             first = first_frames(store, sizes)
@@ -240,6 +276,7 @@ def _work(rank: int, o: TrainOptions, meeting: str) -> None:
         dist.init_process_group(
             "gloo", init_method=f"file://{meeting}", rank=rank, world_size=o.processes
         )
+    precision.use(precision.formats(o.numbers))
     with torch.device("cpu"):  # initial weights are drawn on the host
         model, tokenizer = build(o)
     model.to(torch.get_default_device())
@@ -248,7 +285,7 @@ def _work(rank: int, o: TrainOptions, meeting: str) -> None:
     engine = Engine(
         stage,
         o.out,
-        Budget(o.minutes, o.steps, hold=o.hold),
+        Budget(o.minutes, o.steps, hold=o.hold, frames=o.frames, piece_minutes=o.piece_minutes),
         o.seed,
         rank,
         o.processes,
@@ -258,25 +295,35 @@ def _work(rank: int, o: TrainOptions, meeting: str) -> None:
         o.eval_seconds,
         o.save_seconds,
         o.log_steps,
+        o.stage,
+        place_of(o),
+        o.profile,
     )
+    stage.save_beside = lambda into: tokenizer.save(into / "tokenizer.json")
     engine.run()
-    if rank == 0:
-        if o.stage == "autoencoder":
-            engine.ema.swap(model)
-            stage.normalise()
-            from cooper_ros.model.checkpoint import save_model
-
-            save_model(model, Path(o.out) / "model", torch.float32)
-        tokenizer.save(Path(o.out) / "model" / "tokenizer.json")
+    if rank == 0 and o.stage == "autoencoder":
+        engine.ema.swap(model)
+        stage.normalise()
+        replace_folder(Path(o.out) / "model", lambda into: _finished(model, tokenizer, into))
     if o.processes > 1:
         dist.barrier()
         dist.destroy_process_group()
 
 
+def _finished(model: CooperModel, tokenizer: Tokenizer, into: Path) -> None:
+    save_model(model, into, torch.float32)
+    tokenizer.save(into / "tokenizer.json")
+
+
 def train(o: TrainOptions) -> None:
     """Run a stage; the averaged model ends up in ``out/model``."""
     Path(o.out).mkdir(parents=True, exist_ok=True)
-    (Path(o.out) / "options.json").write_text(json.dumps(vars(o), indent=1))
+    write_text(Path(o.out) / "options.json", json.dumps(vars(o), indent=1))
+    if o.numbers == "auto":  # measured once, the same for all processes
+        with on(choose(o.device, o.processes)):
+            chosen = precision.measure()
+        print(f"numbers: {chosen}", flush=True)
+        o.numbers = precision.named(chosen)
     if o.processes == 1:
         worker(0, o, "")
         return

@@ -13,8 +13,8 @@ from cooper_ros.reasoning.chains import parse_chains
 from cooper_ros.reasoning.reading import read_answer
 from cooper_ros.runtime.tokenizer import Tokenizer
 
-from .device import autocast
 from .frames import FrameStore, fit
+from .precision import autocast
 from .slots import SEES
 
 
@@ -49,7 +49,7 @@ class AnswerScore:
             b = fit(
                 self.val.batch(torch.tensor([f for f, _, _ in part])), *stage.maps.sizes[-1][1:3]
             )
-            rows, columns = b.rgb.shape[-2] // 16, b.rgb.shape[-1] // 16
+            rows, columns = stage.maps.passes.grid(b)
             with autocast():
                 image = stage.maps.passes.see(b)
                 own = stage.maps.passes.generate(image, rows, columns).float()

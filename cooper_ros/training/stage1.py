@@ -14,9 +14,14 @@ from cooper_ros.model.mot import rope_tables
 from cooper_ros.model.packing import MASKED
 from cooper_ros.model.vision import EfficientNetLite
 
-from .device import autocast, put, rand, randn
-from .frames import FrameBatch, FrameStore, resize, sample_batch
-from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
+from .batches import Mixture
+from .device import rand, randn
+from .frames import FrameBatch, FrameStore, resize
+from .latents import LatentCache
+from .maps import MapCodecs, MapMetrics, class_loss, class_weights, depth_loss
+from .parts import part
+from .photos import PhotoStore, photo_figures
+from .precision import autocast
 from .readout import ReadOut, vary
 from .setup import seen_layer
 
@@ -49,8 +54,24 @@ class FramePasses:
         if len(prompts.depth) != len(prompts.segmentation):
             raise ValueError("depth and segmentation prompt must have equal length")
         self.model, self.prompts = model, prompts
-        self.patch = int(model.config.vision["patch_size"])
+        config = model.config
+        self.patch = int(config.vision["patch_size"])
+        self.cell = config.latent_patch_size * config.autoencoder_downsample
+        """Pixels of a map picture along one side of a token."""
+        if self.patch % self.cell:
+            raise ValueError(f"a patch of {self.patch} pixels holds no whole cells of {self.cell}")
+        self.factor = self.patch // self.cell
+        """Pixels of the picture per pixel of a map, along one side."""
         self.seen: Tensor | None = None
+
+    def grid(self, b: FrameBatch) -> tuple[int, int]:
+        """Rows and columns of tokens."""
+        return b.rgb.shape[-2] // self.patch, b.rgb.shape[-1] // self.patch
+
+    def small(self, b: FrameBatch, codecs: MapCodecs) -> tuple[Tensor, Tensor]:
+        """Log depth and class ids ``[B, h, w]`` at map size."""
+        o, f = self.factor // 2, self.factor
+        return codecs.log_depth(b.depth, f), b.classes[:, o::f, o::f]
 
     def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = rope_tables(positions, self.model.config.head_dim, self.model.config.rope_theta)
@@ -60,17 +81,21 @@ class FramePasses:
         """Tower output ``[B, N, F]``; the convolutional part, where there is one, is frozen."""
         tower = self.model.vit_model
         if isinstance(tower, EfficientNetLite):
-            with torch.no_grad():
+            with torch.no_grad(), part("tower"):
                 frozen = tower.features(rgb.contiguous(memory_format=torch.channels_last))
             return tower.encode(frozen, ids)
         return tower(rgb, ids)
 
     def see(self, b: FrameBatch, features: Tensor | None = None) -> Cache:
         """Prefix: the picture between its markers, position 0. Cache ``[L, B, G, N+2, E]``."""
-        rows, columns = b.rgb.shape[-2] // self.patch, b.rgb.shape[-1] // self.patch
+        rows, columns = self.grid(b)
         ids = grid_ids(rows, columns, self.model.config.max_patches_per_side)
         if features is None:
             features = self.features(b.rgb, ids)
+        with part("see"):
+            return self._see(b, ids, features)
+
+    def _see(self, b: FrameBatch, ids: Tensor, features: Tensor) -> Cache:
         x = self.model.vision_tokens(b.rgb, ids, b.rays(self.patch), features)
         m = self.model.embed(self.prompts.markers).expand(len(x), -1, -1).to(x.dtype)
         und = torch.cat([m[:, :1], x, m[:, 1:]], 1)
@@ -85,13 +110,31 @@ class FramePasses:
     def _note_seen(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.seen = inputs[0][:, 1:-1]
 
-    def draw(self, cache: Cache, rows: int, columns: int, x: Tensor, time: Tensor) -> Tensor:
-        """Velocities ``[2B, N, c]`` (depth first) of noised latents ``x`` at times ``[2B]``."""
+    def draw(
+        self,
+        cache: Cache,
+        rows: int,
+        columns: int,
+        x: Tensor,
+        time: Tensor,
+        without_depth: int = 0,
+    ) -> Tensor:
+        """Velocities ``[M, N, c]`` (depth first) of noised latents ``x`` at times ``[M]``.
+
+        M is twice the frames, less the last ``without_depth`` ones, whose depth is not drawn.
+        """
+        with part("draw"):
+            return self._draw(cache, rows, columns, x, time, without_depth)
+
+    def _draw(
+        self, cache: Cache, rows: int, columns: int, x: Tensor, time: Tensor, without_depth: int
+    ) -> Tensor:
         k, v = cache
         frames = k.shape[1]
+        deep = frames - without_depth
         both = torch.stack([self.prompts.depth, self.prompts.segmentation])
-        text = self.model.embed(both).repeat_interleave(frames, 0)
-        m = self.model.embed(self.prompts.markers).expand(2 * frames, -1, -1)
+        text = self.model.embed(both).repeat_interleave(torch.tensor([deep, frames]), 0)
+        m = self.model.embed(self.prompts.markers).expand(deep + frames, -1, -1)
         und = torch.cat([text, m], 1)
         p, n, past = text.shape[1], rows * columns, k.shape[3]
         gen = self.model.latent_tokens(
@@ -101,8 +144,9 @@ class FramePasses:
         bias = torch.zeros(p + 2 + n, past + p + 2 + n)
         bias[:p, past:] = torch.full((p, p + 2 + n), MASKED).triu(1)
         cos, sin = self._rope(torch.cat([1 + torch.arange(p), torch.full((2 + n,), 1 + p)]))
+        past_k, past_v = torch.cat([k[:, :deep], k], 1), torch.cat([v[:, :deep], v], 1)
         _, h, _, _ = self.model.language_model.model(
-            und, gen, cos, sin, bias[None, None], k.repeat(1, 2, 1, 1, 1), v.repeat(1, 2, 1, 1, 1)
+            und, gen, cos, sin, bias[None, None], past_k, past_v
         )
         assert h is not None
         return self.model.velocity(h)
@@ -125,18 +169,31 @@ class FramePasses:
 
     def pictures(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Decode latent tokens to pictures ``[.., 3, h, w]``."""
+        return self.model.autoencoder.picture(self.states(tokens, rows, columns))
+
+    def states(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        """The autoencoder's last states of latent tokens."""
         latent = unpack_latents(tokens, self.model.config.latent_patch_size, rows, columns)
-        return self.model.autoencoder.decode(latent)
+        with part("decode"):
+            return self.model.autoencoder.states(latent)
+
+    def class_logits(self, states: Tensor, codecs: MapCodecs) -> Tensor:
+        """Class logits ``[.., K, h, w]`` of the states of segmentation maps: the class head's
+        scores, or how near the painted colours are where a model has none."""
+        auto = self.model.autoencoder
+        with part("decode"):
+            if auto.class_head is not None:
+                return auto.scores(states).float()
+            return codecs.class_logits(auto.picture(states).float())
 
 
 class MapStage:
     """Losses of stage 1.
 
     L1 between the data that the velocity implies and the true latents; decoded pictures add
-    log-depth L1 and
-    palette cross-entropy on part of the batch. A share of samples sits at random times with noise,
-    so that
-    more steps stay possible.
+    log-depth L1 and cross-entropy of the class scores. A share of samples sits at random times
+    with noise, so that more steps stay possible. True latents of part of the batch are decoded
+    too: the decoder must not forget what they mean.
 
     Args:
         sizes: picture sizes (width, height) by progress: ``[(from progress, width, height), ...]``.
@@ -145,22 +202,25 @@ class MapStage:
     def __init__(
         self,
         passes: FramePasses,
-        store: FrameStore,
+        data: Mixture,
         val: FrameStore,
         codecs: MapCodecs,
         sizes: list[tuple[float, int, int, int]],
-        decoded: float = 1.0,
         latent: float = 0.3,
         noisy: float = 0.1,
+        anchored: float = 0.25,
         auxiliary: bool = True,
+        val_photos: PhotoStore | None = None,
     ) -> None:
         self.passes, self.model = passes, passes.model
-        self.store, self.val, self.codecs, self.sizes = store, val, codecs, sizes
-        self.decoded, self.noisy, self.latent = decoded, noisy, latent
-        self.weights = class_weights(store.class_frequency(len(codecs.colours)))
+        self.data, self.store, self.val = data, data.store, val
+        self.codecs, self.sizes, self.val_photos = codecs, sizes, val_photos
+        self.noisy, self.latent, self.anchored = noisy, latent, anchored
+        self.weights = class_weights(data.store.class_frequency(len(codecs.colours)))
         # Walls and floors are most pixels and the easy part: objects count more in the depth loss
         # too.
         self.depth_weights = self.weights.clamp(0.5, 3.0)
+        self.true_latents = LatentCache(self._encode)
         self.read_out: ReadOut | None = None
         if auxiliary:  # keeps the picture's states readable, see readout.py
             self.read_out = ReadOut(self.model.config.hidden_size, codecs, self.weights)
@@ -170,55 +230,98 @@ class MapStage:
         """Take in new shards."""
         self.store.refresh()
 
+    def next_room(self) -> int:
+        """Number of the next room of a stream."""
+        return self.store.next_room()
+
+    @torch.no_grad()
+    def _encode(self, log: Tensor, classes: Tensor) -> Tensor:
+        """True latent tokens ``[B, 2, N, c]`` (depth, segmentation) of maps ``[B, h, w]``."""
+        x = torch.cat([self.codecs.depth_picture(log), self.codecs.class_picture(classes, 1)])
+        with part("encode"), autocast():
+            z = self.model.autoencoder.encode(x).float()
+        tokens = pack_latents(z, self.model.config.latent_patch_size)
+        return torch.stack(tokens.chunk(2), 1)
+
     def truth(self, b: FrameBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Log depth, class ids at map size, and true latent tokens ``[2B, N, c]``."""
-        log = self.codecs.log_depth(b.depth, 2)
-        classes = b.classes[:, 1::2, 1::2]
-        with torch.no_grad():
-            x = torch.cat([self.codecs.depth_picture(log), self.codecs.class_picture(b.classes, 2)])
-            z = self.model.autoencoder.encode(x).float()
-        return log, classes, pack_latents(z, self.model.config.latent_patch_size)
+        log, classes = self.passes.small(b, self.codecs)
+        z = self.true_latents.of(self.store, b, log, classes)
+        return log, classes, torch.cat([z[:, 0], z[:, 1]])
 
     def map_losses(
-        self,
-        b: FrameBatch,
-        cache: Cache,
-        g: torch.Generator,
+        self, b: FrameBatch, cache: Cache, g: torch.Generator, photos: int = 0
     ) -> tuple[Tensor, dict[str, float], Tensor]:
-        """Loss, figures and the implied latents (detached) of both maps."""
-        rows, columns = b.rgb.shape[-2] // self.passes.patch, b.rgb.shape[-1] // self.passes.patch
-        log, classes, data = self.truth(b)
+        """Loss, figures and the implied latents (detached) of both maps: depth of all pictures
+        but the last ``photos``, segmentation of all."""
+        rows, columns = self.passes.grid(b)
+        frames = len(b.rgb) - photos
+        log, classes, data = self._with_photos(b, frames)
         n = len(data)
+        simulated = torch.arange(n) < 2 * frames
         t = torch.where(
-            rand(n, g=g) < self.noisy,
-            rand(n, g=g) * 0.95 + 0.05,
-            torch.ones(n),
+            (rand(n, g=g) < self.noisy) & simulated, rand(n, g=g) * 0.95 + 0.05, torch.ones(n)
         )
         noise = randn(data.shape, g) * (t < 1)[:, None, None]
         x = (1 - t)[:, None, None] * data + t[:, None, None] * noise
-        velocity = self.passes.draw(cache, rows, columns, x, t).float()
+        velocity = self.passes.draw(cache, rows, columns, x, t, photos).float()
         implied = x - t[:, None, None] * velocity
-        e_latent = (implied - data).abs().flatten(1).mean(1)
-        half = len(b.rgb)
-        total = self.latent * (e_latent[:half].mean() + 0.6 * e_latent[half:].mean())
+        e_latent = (implied - data).abs().flatten(1).mean(1)[: 2 * frames]
+        total = self.latent * (e_latent[:frames].mean() + 0.6 * e_latent[frames:].mean())
         figures: dict[str, float] = {}
         if self.read_out is not None and self.passes.seen is not None:
-            e_seen, figures = self.read_out.loss(self.passes.seen, rows, columns, log, classes)
+            e_seen, figures = self.read_out.loss(
+                self.passes.seen, rows, columns, log, classes, self.data.nameable(), photos
+            )
             total = total + e_seen
         figures |= {
-            "latent_depth": float(e_latent[:half].detach().mean()),
-            "latent_class": float(e_latent[half:].detach().mean()),
+            "latent_depth": float(e_latent[:frames].detach().mean()),
+            "latent_class": float(e_latent[frames:].detach().mean()),
         }
-        take = max(1, int(self.decoded * half))
-        at = put(torch.randperm(half, generator=g, device="cpu")[:take])
-        y = self.passes.pictures(implied[torch.cat([at, at + half])], rows, columns).float()
-        yd, ys = y.chunk(2)
+        drawn, more = self.decoded_losses(implied, log, classes, rows, columns, photos)
+        figures |= more
+        kept = max(1, int(self.anchored * frames)) if self.anchored else 0
+        if kept:
+            true = torch.cat([data[:kept], data[frames : frames + kept]])
+            anchor, found = self.decoded_losses(true, log[:kept], classes[:kept], rows, columns)
+            total = total + self.anchored * anchor
+            figures |= {"true_" + k: v for k, v in found.items()}
+        return total + drawn, figures, implied.detach()
+
+    def _with_photos(self, b: FrameBatch, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Log depth and classes of all pictures; latents: depth and segmentation of simulated
+        frames, zeros for the segmentation of photos."""
+        if frames == len(b.rgb):
+            return self.truth(b)
+        log, classes = self.passes.small(b, self.codecs)
+        z = self.true_latents.of(self.store, b, log[:frames], classes[:frames])
+        nothing = torch.zeros(len(b.rgb) - frames, *z.shape[2:])
+        return log, classes, torch.cat([z[:, 0], z[:, 1], nothing])
+
+    def decoded_losses(
+        self,
+        tokens: Tensor,
+        log: Tensor,
+        classes: Tensor,
+        rows: int,
+        columns: int,
+        photos: int = 0,
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Depth and class loss of latents behind the decoder."""
+        frames = len(classes) - photos
+        states = self.passes.states(tokens, rows, columns)
+        with part("decode"):
+            yd = self.model.autoencoder.picture(states[:frames]).float()
         span = (self.codecs.high - self.codecs.low) / 2
         predicted = (yd.mean(1) + 1) * span + self.codecs.low
-        e_depth = depth_loss(predicted, log[at], self.depth_weights[classes[at]])
-        e_class = F.cross_entropy(self.codecs.class_logits(ys), classes[at], weight=self.weights)
-        figures.update(depth=float(e_depth.detach()), **{"class": float(e_class.detach())})
-        return total + e_depth + 0.3 * e_class, figures, implied.detach()
+        weight = self.depth_weights[classes[:frames]]
+        e_depth = depth_loss(predicted, log[:frames], weight)
+        logits = self.passes.class_logits(states[frames:], self.codecs)
+        e_class = class_loss(logits, classes, self.weights, self.data.nameable(), photos)
+        return e_depth + 0.3 * e_class, {
+            "depth": float(e_depth.detach()),
+            "class": float(e_class.detach()),
+        }
 
     def size_at(self, progress: float) -> tuple[int, int, int]:
         """Width, height and batch size at this progress."""
@@ -230,10 +333,10 @@ class MapStage:
     ) -> tuple[Tensor, dict[str, float]]:
         """One batch."""
         width, height, batch = self.size_at(progress)
-        b = sample_batch(self.store, batch, g, *vary(width, height, g))
+        b = self.data.sample(batch, g, *vary(width, height, g, self.passes.patch))
         with autocast():
             cache = self.passes.see(b)
-            total, figures, _ = self.map_losses(b, cache, g)
+            total, figures, _ = self.map_losses(b, cache, g, self.data.photos_of(batch))
         return total, {"samples": batch, **figures}
 
     def predict(
@@ -243,27 +346,47 @@ class MapStage:
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Log depth and class ids at the batch's size."""
-        rows, columns = b.rgb.shape[-2] // self.passes.patch, b.rgb.shape[-1] // self.passes.patch
+        rows, columns = self.passes.grid(b)
         with autocast():
             cache = self.passes.see(b)
             tokens = self.passes.generate(cache, rows, columns, steps, noise)
-            y = self.passes.pictures(tokens, rows, columns).float()
-        yd, ys = y.chunk(2)
-        size = b.depth.shape[-2:]
+        return self.decode(tokens, rows, columns, b.depth.shape[-2:])
+
+    def decode(
+        self, tokens: Tensor, rows: int, columns: int, size: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Log depth and class ids ``[B, H, W]`` of latent tokens ``[2B, N, c]``."""
+        with autocast():
+            deep, segments = self.passes.states(tokens, rows, columns).chunk(2)
+            yd = self.model.autoencoder.picture(deep).float()
+            logits = self.passes.class_logits(segments, self.codecs)
         log = F.interpolate(self.codecs.read_depth(yd)[:, None], size=size, mode="bilinear")[:, 0]
-        # nearest, as the runtime enlarges labels: blending palette colours invents classes
-        cls = F.interpolate(self.codecs.class_logits(ys), size=size, mode="nearest").argmax(1)
+        # nearest, as the runtime enlarges labels: blending scores over an edge invents classes
+        cls = F.interpolate(logits, size=size, mode="nearest").argmax(1)
         return log, cls
 
     def evaluate(self) -> dict[str, float]:
-        """Map metrics on the validation frames, at the largest size of the schedule so far."""
-        metrics = MapMetrics(len(self.codecs.colours))
-        last = self.sizes[-1]
+        """Map metrics on the validation frames and photos, at the largest size of the schedule;
+        `true_*` of true maps through the codec, `seen_*` of the read-out beside it."""
+        drawn, codec, seen = (MapMetrics(len(self.codecs.colours)) for _ in range(3))
+        _, width, height, _ = self.sizes[-1]
         for i in range(0, len(self.val), 16):
-            b = self.val.batch(torch.arange(i, min(i + 16, len(self.val))))
-            if (last[1], last[2]) != (b.rgb.shape[-1], b.rgb.shape[-2]):
-                b = resize(b, last[1], last[2])
-            log, cls = self.predict(b)
-            metrics.add(log, cls, b.depth, b.classes, b.instances)
-        self.last_per_class = metrics.per_class()
-        return metrics.result()
+            b = resize(self.val.batch(torch.arange(i, min(i + 16, len(self.val)))), width, height)
+            truth = (b.depth, b.classes, b.instances)
+            drawn.add(*self.predict(b), *truth)
+            if self.read_out is not None and self.passes.seen is not None:
+                log, logits = self.read_out(self.passes.seen, *self.passes.grid(b))
+                log = F.interpolate(log[:, None], size=b.depth.shape[-2:], mode="bilinear")[:, 0]
+                logits = F.interpolate(logits, size=b.depth.shape[-2:], mode="nearest")
+                seen.add(log, logits.argmax(1), *truth)
+            small = self.passes.small(b, self.codecs)
+            z = self._encode(*small)
+            tokens = torch.cat([z[:, 0], z[:, 1]])
+            codec.add(*self.decode(tokens, *self.passes.grid(b), b.depth.shape[-2:]), *truth)
+        self.last_per_class = drawn.per_class()
+        figures = drawn.result()
+        for name, metrics in (("true", codec), ("seen", seen)):
+            if metrics.absrel:
+                found = metrics.result()
+                figures |= {f"{name}_{k}": found[k] for k in ("absrel", "miou", "small_miou")}
+        return figures | photo_figures(self.val_photos, self.predict, width, height)

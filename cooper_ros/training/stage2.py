@@ -15,8 +15,9 @@ from cooper_ros.model.autoencoder import pack_latents
 from cooper_ros.model.mot import rope_tables
 from cooper_ros.model.packing import MASKED
 
-from .device import autocast, draw, draw_indices, draw_seed, rand
+from .device import draw, draw_indices, draw_seed, rand
 from .frames import FrameBatch, FrameStore, fit, flip, jitter
+from .precision import autocast
 from .slots import Slot, SlotBatch, SlotMaker, collate_by_length
 from .stage1 import Cache, FramePasses, MapStage, grid_ids
 
@@ -188,6 +189,10 @@ class AnswerStage:
         """Take in new shards."""
         self.store.refresh()
 
+    def next_room(self) -> int:
+        """Number of the next room of a stream."""
+        return self.store.next_room()
+
     def frame_slots(
         self,
         rows: np.ndarray,
@@ -220,19 +225,21 @@ class AnswerStage:
         """Latents that go into the context: the model's where ``own``, and depth times
         ``scale``."""
         codecs, half = self.maps.codecs, len(b.rgb)
-        rows, columns = b.rgb.shape[-2] // 16, b.rgb.shape[-1] // 16
-        log = codecs.log_depth(b.depth, 2)
-        with torch.no_grad():
-            true_s = self.model.autoencoder.encode(codecs.class_picture(b.classes, 2)).float()
-            shown = codecs.read_depth(
-                self.maps.passes.pictures(predicted[:half], rows, columns).float()
-            )
-            base = torch.where(own[:, None, None], shown, log) + scale.log()[:, None, None]
-            z = self.model.autoencoder.encode(codecs.depth_picture(base)).float()
-        depth = pack_latents(z, 2)
-        raw = own & (scale == 1)
-        depth = torch.where(raw[:, None, None], predicted[:half], depth)
-        segmentation = torch.where(own[:, None, None], predicted[half:], pack_latents(true_s, 2))
+        rows, columns = self.maps.passes.grid(b)
+        log, _, true = self.maps.truth(b)
+        patch = self.model.config.latent_patch_size
+        depth = torch.where(own[:, None, None], predicted[:half], true[:half])
+        segmentation = torch.where(own[:, None, None], predicted[half:], true[half:])
+        scaled = (scale != 1).nonzero()[:, 0]
+        if len(scaled):  # only a rescaled depth must be drawn anew
+            with torch.no_grad():
+                shown = codecs.read_depth(
+                    self.maps.passes.pictures(predicted[:half][scaled], rows, columns).float()
+                )
+                base = torch.where(own[scaled, None, None], shown, log[scaled])
+                base = base + scale[scaled].log()[:, None, None]
+                z = self.model.autoencoder.encode(codecs.depth_picture(base)).float()
+            depth = depth.index_copy(0, scaled, pack_latents(z, patch))
         return torch.cat([depth, segmentation])
 
     def loss(
@@ -252,18 +259,18 @@ class AnswerStage:
             (rand(n, g=g) - 0.5).exp(),
             torch.ones(n),
         )
-        free_space = self.store.gather("free_space", b.index)
+        free_space = self.store.rooms_free_space(b.index)
         scales, intrinsics = scale.tolist(), b.intrinsics.tolist()
         slots: list[Slot] = []
         for i in range(n):
             frame, s = int(b.index[i]), scales[i]
             rows = transform_rows(self.store.frame_objects[frame], b.flipped, s, width)
-            free = float(free_space[i]) * s
+            free = free_space[i] * s
             slots += self.frame_slots(
                 rows, free, intrinsics[i], (width, height), rng, ARITHMETIC_SHARES[progress >= 0.5]
             )
         parts = collate_by_length(slots, self.maker.eos, len(slots) // n)
-        rows_n, columns = height // 16, width // 16
+        rows_n, columns = self.maps.passes.grid(b)
         figures: dict[str, float] = {}
         total = torch.zeros(())
         with autocast():

@@ -21,7 +21,7 @@ from typing import Any
 from cooper_ros.core.errors import CooperError
 from cooper_ros.sim.generate import SEED_STRIDE, Job, generate, plan, render_shard
 
-from .frames import FIELDS, FrameStore
+from .frames import FrameStore
 
 PREFIX = "sim:"
 AHEAD = 4  # finished shards that may wait; then the renderers pause
@@ -68,15 +68,25 @@ def parse_stream(data: str) -> StreamOptions:
 
 
 def open_store(
-    data: str, out: str, rank: int = 0, world: int = 1, *, validation: bool = False
+    data: str,
+    out: str,
+    rank: int = 0,
+    world: int = 1,
+    *,
+    validation: bool = False,
+    next_room: int = 0,
 ) -> FrameStore:
-    """The frames of a folder, or of `sim:...` with its spool under the run folder `out`."""
+    """The frames of a folder, or of `sim:...` with its spool under the run folder `out`.
+
+    A stream begins with `next_room`, or behind what its spool holds.
+    """
     if not is_stream(data):
         return FrameStore(data, rank, world)
     options = parse_stream(data)
     if validation:
         return FrameStore(_rendered_once(options, Path(out) / "sim-val"))
-    return SimStore(options, Path(out) / f"sim-train-{rank}", rank, world)
+    folder = Path(out) / f"sim-train-{rank}"
+    return SimStore(options, folder, rank, world, next_room=next_room)
 
 
 def _rendered_once(options: StreamOptions, folder: Path) -> Path:
@@ -107,6 +117,7 @@ class SimStore(FrameStore):
         world: int = 1,
         render: Render = render_shard,
         pool: Any = None,
+        next_room: int = 0,
     ) -> None:
         self.options, self.render = options, render
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +125,7 @@ class SimStore(FrameStore):
         self.kept = sorted(folder.glob(f"shard-{self.split}-{options.seed:03d}-*.npz"))
         # a stream goes on behind its last room, in this process's own numbers
         after = 1 + max((_number(path) for path in self.kept), default=-1)
+        after = max(after, next_room)
         self.next_number = after + (rank - after) % world
         self.failures = 0
         self.pool: Any = pool or _renderers(options.processes)
@@ -131,11 +143,15 @@ class SimStore(FrameStore):
         while self.waiting and self.waiting[0][1].ready():
             self._take(*self.waiting.popleft())
         while len(self.sizes) > 1 and len(self) - self.sizes[0] >= self.options.frames:
-            self._drop_oldest()
+            self.drop_oldest().unlink(missing_ok=True)
         while len(self.waiting) < self.options.processes + AHEAD:
             job = self._job()
             self.waiting.append((job.path, self.pool.apply_async(self.render, (job,))))
         return len(self)
+
+    def next_room(self) -> int:
+        """Number of the first shard of rooms that nobody was asked for yet."""
+        return self.next_number
 
     def close(self) -> None:
         """Stop the renderers."""
@@ -160,15 +176,6 @@ class SimStore(FrameStore):
         path = self.folder / f"shard-{self.split}-{self.options.seed:03d}-{number:07d}.npz"
         first = self.options.seed * SEED_STRIDE + number * rooms
         return Job(path, self.split, first, rooms, self.options.views)
-
-    def _drop_oldest(self) -> None:
-        count = self.sizes.pop(0)
-        for key in FIELDS:
-            del self.parts[key][0]
-        del self.frame_objects[:count]
-        self.loaded.pop(0).unlink(missing_ok=True)
-        self.set_offsets()
-
 
 def _renderers(processes: int) -> multiprocessing.pool.Pool:
     """Processes that give way to the training beside them."""

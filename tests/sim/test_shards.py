@@ -10,7 +10,9 @@ import pytest
 
 from cooper_ros.cli import main
 from cooper_ros.core.classes import CLASS_NAMES
+from cooper_ros.core.errors import CooperError
 from cooper_ros.sim import generate, shards
+from cooper_ros.sim.packed import pack, unpack_depth, unpack_labels, unpack_rgb
 from cooper_ros.sim.scene import Sample
 from cooper_ros.sim.truth import COLUMNS
 
@@ -43,7 +45,7 @@ def _same(first, second):
 
 def test_pack_numbers_the_frames(arrays):
     assert arrays["objects"][:, 0].tolist() == [0, 0, 0, 2, 2]
-    assert arrays["depth"].dtype == np.float16
+    assert len(shards.frames_of(arrays)) == len(arrays["ends"]) == 3
     info = shards.shard_info(arrays)
     assert info["split"] == "val" and info["classes"] == list(CLASS_NAMES)
     assert info["object_columns"] == list(COLUMNS)
@@ -64,6 +66,42 @@ def test_parquet_round_trip(arrays, tmp_path):
     write_parquet(path, arrays)
     _same(arrays, read_parquet(path))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("bits", "worst"), [(8, 0.0091), (16, 4e-5)])
+def test_packed_depth_is_off_by_half_a_step(bits, worst):
+    rng = np.random.default_rng(0)
+    depth = np.exp(rng.uniform(np.log(0.13), np.log(11.9), (40, 30))).astype(np.float32)
+    labels = rng.integers(0, 250, (2, 40, 30), np.uint8)
+    rgb = rng.integers(0, 255, (40, 30, 3), np.uint8)
+    frame = pack(rgb, depth, *labels, bits=bits, lossless=True)
+    assert (np.abs(unpack_depth(frame) / depth - 1)).max() < worst
+    assert np.array_equal(unpack_rgb(frame), rgb)
+    assert all(np.array_equal(a, b) for a, b in zip(unpack_labels(frame), labels, strict=True))
+
+
+def test_frames_of_format_1_are_read():
+    rng = np.random.default_rng(1)
+    old = {
+        "rgb": rng.integers(0, 255, (2, 6, 8, 3), np.uint8),
+        "depth": rng.uniform(0.3, 9, (2, 6, 8)).astype(np.float16),
+        "classes": rng.integers(0, 27, (2, 6, 8), np.uint8),
+        "instances": rng.integers(0, 9, (2, 6, 8), np.uint8),
+    }
+    frames = shards.frames_of(old)
+    assert np.array_equal(unpack_rgb(frames[1]), old["rgb"][1])
+    np.testing.assert_allclose(unpack_depth(frames[1]), old["depth"][1], rtol=1e-4)
+
+
+def test_a_shard_that_was_cut_off_is_named(arrays, tmp_path):
+    path = tmp_path / "shard-val-000-00000.npz"
+    shards.write_shard(path, arrays)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CooperError, match="shard-val-000-00000.npz is no readable shard"):
+        shards.read_shard(path)
+    short = {**arrays, "rgb": arrays["rgb"][:-5]}
+    with pytest.raises(CooperError, match="cut off"):
+        shards.frames_of(short)
 
 
 def test_plan_covers_the_frames_without_sharing_scenes(tmp_path):
@@ -95,7 +133,10 @@ def test_command_renders_once_and_then_keeps(tmp_path, capsys):
     assert first["shards"] == 1 and first["shards_kept"] == 0 and 1 <= first["frames"] <= 2
     (path,) = shards.shard_paths(tmp_path)
     content = shards.read_shard(path)
-    assert content["rgb"].shape[1:] == (144, 192, 3) and set(content["seed"]) == {0}
+    assert set(content["seed"]) == {0}
+    for frame in shards.frames_of(content):
+        assert unpack_rgb(frame).shape == (288, 384, 3)
+        assert unpack_depth(frame).shape == unpack_labels(frame)[0].shape == (288, 384)
     before = path.stat().st_mtime_ns
     assert main(command) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -42,10 +42,10 @@ def test_a_seed_gives_the_same_film():
     assert all(np.array_equal(a, b) for a, b in zip(*films, strict=True))
 
 
-def test_halving_averages_blocks():
+def test_reducing_averages_blocks():
     picture = np.zeros((2, 4, 3), np.uint8)
     picture[:, :2] = [[[0, 10, 255], [4, 10, 255]], [[8, 10, 255], [12, 10, 255]]]
-    assert photo.halve(picture).tolist() == [[[6, 10, 255], [0, 0, 0]]]
+    assert photo.reduce(picture, 2, 1).tolist() == [[[6, 10, 255], [0, 0, 0]]]
 
 
 def test_camera_effects_are_seeded_and_keep_the_picture():

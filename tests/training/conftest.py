@@ -47,6 +47,31 @@ def shards(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory) -> Path:
+    """Six photos of coloured tiles: names of some, "none of these" and "unknown" for others."""
+    import json
+
+    import cv2
+
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "photos").mkdir()
+    (folder / "labels").mkdir()
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[0:60, 0:80]
+    lines = []
+    for number in range(6):
+        tile = rng.permutation(20)[(y // 15) * 4 + x // 20]
+        labels = np.where(tile < 6, tile, np.where(tile < 12, 254, 255)).astype(np.uint8)
+        picture = np.stack([tile * 12, 255 - tile * 12, (tile % 3) * 90], -1).astype(np.uint8)
+        cv2.imwrite(str(folder / "photos" / f"p{number}.jpg"), picture[..., ::-1])
+        cv2.imwrite(str(folder / "labels" / f"p{number}.png"), labels[::2, ::2])
+        split = "val" if number > 3 else "train"
+        lines.append(json.dumps({"id": f"p{number}", "split": split}))
+    (folder / "index.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory) -> Path:
     """cooper-nano's configuration with every width cut down."""
     import json

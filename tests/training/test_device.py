@@ -17,7 +17,15 @@ from torch.overrides import TorchFunctionMode  # noqa: E402
 import cooper_ros.training.device as device  # noqa: E402
 import cooper_ros.training.run as run  # noqa: E402
 from cooper_ros.core.errors import CooperError  # noqa: E402
-from cooper_ros.training import autoencoder, engine, frames, slots, stage1  # noqa: E402
+from cooper_ros.training import (  # noqa: E402
+    autoencoder,
+    engine,
+    frames,
+    latents,
+    photos,
+    slots,
+    stage1,
+)
 from cooper_ros.training.optim import Optimizers  # noqa: E402
 
 FACTORIES = {
@@ -86,15 +94,17 @@ class Places(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "see", "amg", "sft"])
-def test_no_step_mixes_host_and_device(stage, shards, tiny_config, tmp_path, monkeypatch):
+def test_no_step_mixes_host_and_device(
+    stage, shards, photo_folder, tiny_config, tmp_path, monkeypatch
+):
     monkeypatch.setattr(run, "load_imagenet_tower", lambda model: "none")
     o = run.TrainOptions(
         stage, str(shards), str(shards), str(tmp_path), config=str(tiny_config),
-        sizes=["0:64x48:4"], batch=4, replay=2,
+        sizes=["0:64x48:4"], batch=4, replay=2, photos=str(photo_folder),
     )  # fmt: skip
     model, tokenizer = run.build(o)
     places = Places()
-    for module in (device, autoencoder, engine, frames, slots, stage1):
+    for module in (device, autoencoder, engine, frames, latents, photos, slots, stage1):
         if hasattr(module, "put"):
             monkeypatch.setattr(module, "put", places.put)
     plain = torch.from_numpy

@@ -69,7 +69,9 @@ def batch():
     rgb = torch.rand(FRAMES, 3, ROWS * 16, COLUMNS * 16, generator=g) * 2 - 1
     k = torch.tensor([[40.0, 40.0, 23.5, 15.5]]).repeat(FRAMES, 1)
     empty = torch.zeros(FRAMES, ROWS * 16, COLUMNS * 16)
-    return FrameBatch(rgb, empty, empty.long(), empty, k, torch.arange(FRAMES), False)
+    known = torch.ones(FRAMES, dtype=torch.bool)
+    index = torch.arange(FRAMES)
+    return FrameBatch(rgb, empty, empty.long(), empty, k, index, False, known, known)
 
 
 def vision(passes, b):

@@ -17,7 +17,7 @@ from cooper_ros.core.errors import CooperError  # noqa: E402
 from cooper_ros.sim.generate import SEED_STRIDE, Job  # noqa: E402
 from cooper_ros.sim.truth import COLUMNS  # noqa: E402
 from cooper_ros.training import stream  # noqa: E402
-from cooper_ros.training.frames import FIELDS, FrameStore  # noqa: E402
+from cooper_ros.training.frames import FrameStore  # noqa: E402
 from cooper_ros.training.stream import SimStore, StreamOptions, parse_stream  # noqa: E402
 
 SHAPE = (6, 8)
@@ -96,7 +96,7 @@ def test_the_newest_frames_stay_and_the_oldest_leave(tmp_path: Path) -> None:
     assert len(store) == 10  # a tenth was waited for
     store.pool.finish(5)
     assert store.refresh() == 40 and len(store.sizes) == 4
-    newest = {float(store.gather("free_space", torch.tensor([k]))) for k in range(40)}
+    newest = set(store.rooms_free_space(torch.arange(40)))
     assert newest == {4.0, 6.0, 8.0, 10.0}  # first scenes of shards 2 to 5
     b = store.batch(torch.tensor([0, 39]))
     assert b.rgb[0, 0, 0, 0] == pytest.approx(4 / 127.5 - 1)
@@ -128,6 +128,32 @@ def test_an_interrupted_stream_goes_on_behind_its_last_room(tmp_path: Path) -> N
     assert not known & {job.path for job in second.pool.jobs}
     other = _store(tmp_path, seed=1)
     assert all("train-001" in path.name for path in other.loaded)
+
+
+def test_a_lost_spool_goes_on_with_the_rooms_of_the_state(tmp_path: Path) -> None:
+    first = _store(tmp_path / "a", rank=0, world=2)
+    number = first.next_room()
+    again = SimStore(
+        first.options, tmp_path / "b", 1, 2, _render, _Pool(), next_room=number
+    )
+    known = {job.first_scene for job in first.pool.jobs}
+    assert min(job.first_scene for job in again.pool.jobs) > max(known)
+
+
+def test_shards_of_another_size_or_cut_off_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "shard-0.npz", **_arrays(0, 3))  # type: ignore[arg-type]
+    store = FrameStore(tmp_path)
+    other = _arrays(1, 3)
+    for name in ("rgb", "depth", "classes", "instances"):
+        other[name] = other[name][:, :4]
+    np.savez(tmp_path / "shard-1.npz", **other)  # type: ignore[arg-type]
+    with pytest.raises(CooperError, match=r"shard-1.npz holds frames of 8x4 pixels.*8x6"):
+        store.refresh()
+    whole = (tmp_path / "shard-0.npz").read_bytes()
+    (tmp_path / "shard-1.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CooperError, match="shard-1.npz is no readable shard"):
+        store.refresh()
+    assert len(store) == 3
 
 
 def test_a_failing_renderer_ends_the_run_and_an_empty_room_does_not(tmp_path: Path) -> None:
@@ -165,8 +191,10 @@ def test_parquet_shards_train_like_npz(tmp_path: Path) -> None:
         write_parquet(other / f"shard-{number}.parquet", _arrays(number, 3))
     first, second = FrameStore(one), FrameStore(other)
     index = torch.tensor([0, 5, 3])
-    for key in FIELDS:
-        assert torch.equal(first.gather(key, index), second.gather(key, index)), key
+    a, b = first.batch(index), second.batch(index)
+    for key in ("rgb", "depth", "classes", "instances", "intrinsics"):
+        assert torch.equal(getattr(a, key), getattr(b, key)), key
+    assert first.rooms_free_space(index) == second.rooms_free_space(index)
     for a, b in zip(first.frame_objects, second.frame_objects, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -181,7 +209,7 @@ def test_rooms_come_from_the_simulator(tmp_path: Path, monkeypatch: pytest.Monke
     try:
         assert isinstance(store, SimStore) and len(store) >= 1
         b = store.batch(torch.arange(1))
-        assert b.rgb.shape[1:] == (3, 144, 192) and float(b.depth.min()) > 0.0
+        assert b.rgb.shape[1:] == (3, 288, 384) and float(b.depth.min()) > 0.0
         assert len(store.frame_objects) == len(store)
     finally:
         store.close()  # type: ignore[attr-defined]
