@@ -52,10 +52,10 @@ class Mixture:
 
 
 def joined(first: FrameBatch, second: FrameBatch) -> FrameBatch:
-    """Two batches of one size behind each other; `flipped` is the first one's."""
+    """Two batches of one size behind each other; `flipped` and `window` are the first one's."""
     values = {
         f.name: torch.cat([getattr(first, f.name), getattr(second, f.name)])
         for f in fields(FrameBatch)
-        if f.name != "flipped"
+        if f.name not in ("flipped", "window")
     }
-    return FrameBatch(flipped=first.flipped, **values)
+    return FrameBatch(flipped=first.flipped, window=first.window, **values)

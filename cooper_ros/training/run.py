@@ -173,7 +173,8 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
     else:
         config = training_config(o.config or None, tokenizer.vocab_size, token_ids(tokenizer))
         if smaller is not None:
-            config.autoencoder = smaller.config.autoencoder  # with the scale of its latents
+            known = smaller.config.autoencoder  # with the scale of its latents
+            config.autoencoder.update({k: known[k] for k in ("scale_factor", "shift_factor")})
         model = CooperModel(config)
         initialise(model, o.seed)
         if model.config.vision["type"] == "efficientnet_lite":

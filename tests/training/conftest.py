@@ -86,9 +86,11 @@ def tiny_config(tmp_path_factory) -> Path:
         num_key_value_heads=1,
         intermediate_size=96,
     )
-    data["vision"].update(hidden_size=32, intermediate_size=48, num_attention_heads=2, num_layers=1)
+    data["vision"].update(
+        hidden_size=32, intermediate_size=48, num_attention_heads=2, num_layers=1, patch_size=16
+    )
     data["autoencoder"].update(ch=8, z_channels=8, norm_num_groups=4)
-    data["runtime"]["vision_resize"].update(max_side=64, min_side=32)
+    data["runtime"]["vision_resize"].update(max_side=64, min_side=32, stride=16)
     data["runtime"]["map_resize"].update(max_side=32, min_side=16)
     path = tmp_path_factory.mktemp("config") / "tiny.json"
     path.write_text(json.dumps(data))
