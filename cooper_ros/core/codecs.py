@@ -82,6 +82,10 @@ class DepthCodec:
         return self.metres(self.relative(picture))
 
 
+ClassReading = tuple[NDArray[np.uint8], Array]
+"""Classes uint8 [H, W] of a map and how probable each is, f32 [H, W] in (0, 1]."""
+
+
 @dataclass(frozen=True, eq=False)
 class PaletteCodec:
     """Class ids <-> colours: class i has `colours[i]`, f32 [N, 3] in [-1, 1].
@@ -121,13 +125,17 @@ class PaletteCodec:
         squared = self._norms[:, None] - 2.0 * (self.colours @ flat) + (flat**2).sum(0)
         return (-np.float32(self.temperature) * squared).reshape(-1, *picture.shape[1:])
 
-    def decode(self, picture: Array) -> tuple[NDArray[np.uint8], Array]:
+    def decode(self, picture: Array) -> ClassReading:
         """Picture -> (labels uint8 [H, W], score f32 [H, W] in (0, 1])."""
-        logits = self.logits(picture)
-        labels = logits.argmax(axis=0)
-        best = np.take_along_axis(logits, labels[None], axis=0)[0]
-        score = 1.0 / np.exp(logits - best).sum(axis=0)
-        return labels.astype(np.uint8), score.astype(np.float32)
+        return read_scores(self.logits(picture))
+
+
+def read_scores(logits: Array) -> ClassReading:
+    """Logits f32 [N, H, W] -> (labels uint8 [H, W], probability of the label f32 [H, W])."""
+    labels = logits.argmax(axis=0)
+    best = np.take_along_axis(logits, labels[None], axis=0)[0]
+    score = 1.0 / np.exp(logits - best).sum(axis=0)
+    return labels.astype(np.uint8), score.astype(np.float32)
 
 
 def sphere_palette(count: int, seed: int = 0) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cooper_ros.core.codecs import ClassReading
 from cooper_ros.core.images import nearest_index
 from cooper_ros.runtime.confidence import (
     DEPTH_ONLY,
@@ -45,7 +46,13 @@ class ConfidenceSample:
 
 
 def sample(
-    spec: ModelSpec, scene: int, depth: Array, segmentation: Array, drawn: Array, truth: Array
+    spec: ModelSpec,
+    scene: int,
+    depth: Array,
+    segmentation: Array,
+    drawn: Array,
+    truth: Array,
+    reading: ClassReading | None = None,
 ) -> ConfidenceSample:
     """Features of generated pictures [3, h, w], and how wrong the depth at their pixels is.
 
@@ -59,7 +66,7 @@ def sample(
     error = np.abs(p[known] - t[known]) / t[known]
     return ConfidenceSample(
         scene,
-        features(spec, depth, segmentation)[:, known],
+        features(spec, depth, segmentation, reading)[:, known],
         features(spec, depth, None)[:, known],
         error < WITHIN,
         error.astype(np.float32),

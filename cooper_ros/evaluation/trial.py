@@ -131,9 +131,15 @@ def score_maps(
 
 def confidence_sample(context: FrameContext, item: TestFrame, depth: DepthMap) -> ConfidenceSample:
     """What the confidence of one frame's depth is fitted on."""
-    drawn, classes = (context.map(kind).picture for kind in (DEPTH, SEGMENTATION))
+    drawn, classes = (context.map(kind) for kind in (DEPTH, SEGMENTATION))
     return confidence_metrics.sample(
-        context.spec, item.scene, drawn, classes, depth.depth, item.depth
+        context.spec,
+        item.scene,
+        drawn.picture,
+        classes.picture,
+        depth.depth,
+        item.depth,
+        classes.reading,
     )
 
 

@@ -46,6 +46,11 @@ class CountingBackend:
         self.calls["autoencoder_decoder"] += 1
         return self._backend.autoencoder_decoder(latent)
 
+    def class_scores(self, latent: Float) -> tuple[Float, Float]:
+        """See `Backend.class_scores`."""
+        self.calls["autoencoder_decoder"] += 1
+        return self._backend.class_scores(latent)
+
     def und(self, embeds: Float, *rest: Any) -> tuple[Float, Float, Float]:
         """See Backend: B * S tokens."""
         self.calls["und"] += 1

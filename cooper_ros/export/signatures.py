@@ -49,12 +49,16 @@ def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
         vision_inputs.append(real("rays", 1, "tokens", config.ray_channels))
     image = real("image", 1, 3, "height", "width")
     latent = real("latent", 1, channels, "latent_height", "latent_width")
+    drawn = [image]
+    if config.autoencoder.get("class_head"):
+        classes = _number(config.autoencoder, "class_head")
+        drawn.append(real("scores", 1, classes, "height", "width"))
     graphs = (
         GraphSignature(
             "vision_encoder", tuple(vision_inputs), (real("tokens", 1, "tokens", hidden),)
         ),
         GraphSignature("autoencoder_encoder", (image,), (latent,)),
-        GraphSignature("autoencoder_decoder", (latent,), (image,)),
+        GraphSignature("autoencoder_decoder", (latent,), tuple(drawn)),
         GraphSignature(
             "und",
             (

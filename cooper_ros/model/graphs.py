@@ -45,6 +45,19 @@ class AutoencoderDecoderGraph(nn.Module):
         return self.autoencoder.decode(latent)
 
 
+class MapDecoderGraph(nn.Module):
+    """latent [B,C,h,w] -> image [B,3,H,W], scores [B,K,H,W]: the decoder of a model with class
+    head."""
+
+    def __init__(self, model: CooperModel) -> None:
+        super().__init__()
+        self.autoencoder = model.autoencoder
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        states = self.autoencoder.states(latent)
+        return self.autoencoder.picture(states), self.autoencoder.scores(states)
+
+
 class UndGraph(nn.Module):
     """Prefill and decode of understanding tokens: logits of the tokens ``rows`` ``[R]`` and the
     new cache rows."""
@@ -105,40 +118,10 @@ GRAPHS: dict[str, type[nn.Module]] = {
 def build_graphs(model: CooperModel) -> dict[str, nn.Module]:
     """All graphs of ``model`` in evaluation mode."""
     model.eval()
-    return {name: graph(model).eval() for name, graph in GRAPHS.items()}
-
-
-def graph_input_names(name: str, rays: bool) -> tuple[str, ...]:
-    """Input names of a graph in order; ``rays`` says whether the model has a ray embedding."""
-    names = {
-        "vision_encoder": ("image", "position_ids", "rays") if rays else ("image", "position_ids"),
-        "autoencoder_encoder": ("image",),
-        "autoencoder_decoder": ("latent",),
-        "und": ("embeds", "cos", "sin", "bias", "past_k", "past_v", "rows"),
-        "gen": (
-            "latents",
-            "time",
-            "position_ids",
-            "markers",
-            "cos",
-            "sin",
-            "bias",
-            "past_k",
-            "past_v",
-        ),
-    }
-    return names[name]
-
-
-def graph_output_names(name: str) -> tuple[str, ...]:
-    """Output names of a graph in order."""
-    return {
-        "vision_encoder": ("tokens",),
-        "autoencoder_encoder": ("latent",),
-        "autoencoder_decoder": ("image",),
-        "und": ("logits", "new_k", "new_v"),
-        "gen": ("velocity", "new_k", "new_v"),
-    }[name]
+    kinds = dict(GRAPHS)
+    if model.autoencoder.class_head is not None:
+        kinds["autoencoder_decoder"] = MapDecoderGraph
+    return {name: graph(model).eval() for name, graph in kinds.items()}
 
 
 @torch.inference_mode()

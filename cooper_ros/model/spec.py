@@ -87,4 +87,7 @@ def model_spec(config: CooperConfig, **overrides: Any) -> ModelSpec:
         "autoencoder_downsample": config.autoencoder_downsample,
         "ray_channels": config.ray_channels,
     }
-    return ModelSpec.from_dict(OFFICIAL_RUNTIME | dimensions | config.runtime | overrides)
+    merged = OFFICIAL_RUNTIME | dimensions | config.runtime | overrides
+    if merged.get("segmentation") and autoencoder.get("class_head"):
+        merged["segmentation"] = merged["segmentation"] | {"scores": True}
+    return ModelSpec.from_dict(merged)

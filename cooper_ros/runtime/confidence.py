@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cooper_ros.core.codecs import ClassReading
 from cooper_ros.core.errors import ModelFolderError
 from cooper_ros.runtime.backend import Float
 from cooper_ros.runtime.pictures import unit_range
@@ -37,8 +38,14 @@ def feature_names(spec: ModelSpec, classes: bool) -> tuple[str, ...]:
     return names
 
 
-def features(spec: ModelSpec, depth: Float, segmentation: Float | None) -> Float:
+def features(
+    spec: ModelSpec,
+    depth: Float,
+    segmentation: Float | None,
+    reading: ClassReading | None = None,
+) -> Float:
     """f32 [n, h, w] of generated pictures [3, h, w] in [-1, 1]; `segmentation` may be missing.
+    `reading`: its classes and scores, where the model gave them.
 
     range_*: hat functions of the coded depth (they add up to 1); spread: between the channels;
     edge: largest step of the coded depth in 3x3 pixels; rough: its deviation around; row: 0 at the
@@ -64,7 +71,7 @@ def features(spec: ModelSpec, depth: Float, segmentation: Float | None) -> Float
         np.full((height, width), np.median(code)),
     ]
     if segmentation is not None and spec.segmentation is not None:
-        labels, score = spec.segmentation.codec().decode(segmentation)
+        labels, score = reading or spec.segmentation.codec().decode(segmentation)
         parts += [score, np.sqrt((segmentation**2).sum(axis=0))]
         parts += [labels == index for index in range(len(spec.segmentation.names))]
     return np.stack(parts).astype(np.float32)
@@ -80,7 +87,13 @@ class DepthConfidence:
     within: float
     weights: Mapping[str, tuple[tuple[str, float], ...]]
 
-    def score(self, spec: ModelSpec, depth: Float, segmentation: Float | None) -> Float | None:
+    def score(
+        self,
+        spec: ModelSpec,
+        depth: Float,
+        segmentation: Float | None,
+        reading: ClassReading | None = None,
+    ) -> Float | None:
         """Confidence f32 [h, w] in [0, 1] of generated pictures; None where nothing was fitted.
 
         Raises ModelFolderError when the weights belong to other features (another version).
@@ -95,7 +108,7 @@ class DepthConfidence:
                 "manifest: calibration.depth_confidence was fitted for other features: run "
                 "`cooper eval calibrate MODEL` again"
             )
-        values = features(spec, depth, segmentation if both else None)
+        values = features(spec, depth, segmentation if both else None, reading)
         logit = np.tensordot(np.array([w for _, w in pairs], np.float32), values, axes=1)
         return np.asarray(1.0 / (1.0 + np.exp(-logit)), np.float32)
 

@@ -132,7 +132,9 @@ class FrameContext:
         if settings is None:
             return None
         self.make_maps(self._kinds, cancel)
-        ids = settings.codec().decode(self.map(SEGMENTATION, cancel).picture)[0]
+        drawn = self.map(SEGMENTATION, cancel)
+        reading = drawn.reading or settings.codec().decode(drawn.picture)
+        ids = reading[0]
         if self._lens is None:
             return ids
         return self._lens.map_to_image(resize_labels(ids, self.frame.width, self.frame.height))
@@ -162,9 +164,11 @@ class FrameContext:
         if self.spec.segmentation is None:
             return None
         if self._lens is None:
-            return segmentation_map(self.spec, self.frame, made.picture, depth)
+            return segmentation_map(
+                self.spec, self.frame, made.picture, depth, reading=made.reading
+            )
         seen = depth_to_view(depth, self._lens) if depth is not None else None
-        drawn = segmentation_map(self.spec, self._view, made.picture, seen)
+        drawn = segmentation_map(self.spec, self._view, made.picture, seen, reading=made.reading)
         return segmentation_to_image(drawn, self._lens)
 
     def drawn_rgb(self, made: GeneratedMap) -> NDArray[np.uint8]:
@@ -225,14 +229,18 @@ class FrameContext:
         """
         if self._segmentation is None:
             self.make_maps((DEPTH, SEGMENTATION), cancel)
-            picture = self.map(SEGMENTATION, cancel).picture
+            made = self.map(SEGMENTATION, cancel)
             depth = self.depth(cancel)
             if self._lens is None:
                 drawn_depth = None if self._put_depth else self.map(DEPTH, cancel).picture
-                found = segmentation_map(self.spec, self.frame, picture, depth, drawn_depth)
+                found = segmentation_map(
+                    self.spec, self.frame, made.picture, depth, drawn_depth, made.reading
+                )
             else:
                 seen = depth_to_view(depth, self._lens)
-                drawn = segmentation_map(self.spec, self._view, picture, seen)
+                drawn = segmentation_map(
+                    self.spec, self._view, made.picture, seen, reading=made.reading
+                )
                 found = segmentation_to_image(drawn, self._lens)
             settings = self.spec.segmentation
             self._segmentation = self._min_score.applied(found, settings.stuff if settings else ())
@@ -336,7 +344,9 @@ class FrameContext:
         if fitted is None:
             return None
         drawn = self._maps.get(SEGMENTATION)
-        return fitted.score(self.spec, picture, drawn.picture if drawn else None)
+        if drawn is None:
+            return fitted.score(self.spec, picture, None)
+        return fitted.score(self.spec, picture, drawn.picture, drawn.reading)
 
     def _use(self, kind: MapKind, picture: Float) -> None:
         tokens = encode_latents(self.engine, picture)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooper_ros.core.codecs import ClassReading
 from cooper_ros.core.errors import CooperError
 from cooper_ros.core.images import resize_depth, resize_score
 from cooper_ros.core.segments import build_segmentation, resize_segmentation
@@ -94,8 +95,10 @@ def segmentation_map(
     picture: Float,
     depth: DepthMap | None,
     drawn_depth: Float | None = None,
+    reading: ClassReading | None = None,
 ) -> Segmentation:
     """Segmentation of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
+    `reading`: its classes and scores, where the model gave them.
 
     With a metric `depth` of the same frame, segments carry distance and position; `drawn_depth` is
     the picture of that depth [3, h, w], where it was drawn by the model. Raises CooperError for a
@@ -107,7 +110,7 @@ def segmentation_map(
             "the colours of this model's segmentation have no class palette: "
             "its segmentation is a picture only (FrameContext.picture)"
         )
-    labels, score = settings.codec().decode(picture)
+    labels, score = settings.codec().decode(picture) if reading is None else reading
     drawn_m = None if drawn_depth is None else spec.depth.codec().decode(drawn_depth)
     small = _at_size(depth, labels.shape[1], labels.shape[0], drawn_m)
     # Regions are found at the resolution the model drew: the resized ones are the same regions.

@@ -98,6 +98,11 @@ class OnnxBackend:
         """Latent [1, C, h, w] -> image [1, 3, H, W]."""
         return self._run("autoencoder_decoder", {"latent": latent})[0]
 
+    def class_scores(self, latent: Float) -> tuple[Float, Float]:
+        """Latent [1, C, h, w] -> image [1, 3, H, W], scores [1, K, H, W]."""
+        image, scores = self._run("autoencoder_decoder", {"latent": latent})
+        return image, scores
+
     def und(
         self,
         embeds: Float,

@@ -78,6 +78,12 @@ def decode_latents(engine: Engine, tokens: Float, rows: int, columns: int) -> Fl
     return engine.backend.autoencoder_decoder(latent)[0]
 
 
+def decode_scores(engine: Engine, tokens: Float, rows: int, columns: int) -> Float:
+    """Class scores [K, H, W] of packed latent tokens [N, c] of a segmentation map."""
+    latent = unpack_latents(tokens, rows, columns, engine.spec.latent_patch)
+    return engine.backend.class_scores(latent)[1][0]
+
+
 def unit_range(picture: Float) -> Float:
     """Picture in [-1, 1] to [0, 1], clipped."""
     return np.clip(picture * np.float32(0.5) + np.float32(0.5), 0.0, 1.0)

@@ -60,13 +60,15 @@ class SegmentationSettings:
     """Palette code: class i has name `names[i]` and colour `colours[i]` in [-1, 1]^3.
 
     `stuff` are classes without instances; a region smaller than `min_pixels` of the generated map
-    is no object.
+    is no object. `scores`: the model's decoder gives a score per class beside the picture, and
+    classes are read from those instead of from colours.
     """
 
     names: tuple[str, ...]
     colours: tuple[tuple[float, ...], ...]
     stuff: tuple[str, ...] = ()
     min_pixels: int = 6
+    scores: bool = False
 
     def codec(self) -> PaletteCodec:
         """The codec between a picture in [-1, 1] and class ids."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.codecs import spectral_colormap
+from cooper_ros.core.codecs import ClassReading, read_scores, spectral_colormap
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.reasoning.loop import (
     ContextSpec,
@@ -22,7 +22,7 @@ from cooper_ros.reasoning.loop import (
     MapSegment,
     TextSegment,
 )
-from cooper_ros.reasoning.tags import DEPTH, MapKind
+from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION, MapKind
 from cooper_ros.runtime.backend import Float
 from cooper_ros.runtime.context import Context, Engine
 from cooper_ros.runtime.generation import Conditions
@@ -30,6 +30,7 @@ from cooper_ros.runtime.pictures import (
     Pictures,
     add_input_image,
     decode_latents,
+    decode_scores,
     prepare,
     to_rgb,
     unit_range,
@@ -40,17 +41,24 @@ from cooper_ros.runtime.spec import ModelSpec
 @dataclass(frozen=True, eq=False)
 class GeneratedMap:
     """A map as the model made it: latent tokens [N, c] and their picture [3, h, w], nominally in
-    [-1, 1]."""
+    [-1, 1]. `reading`: classes uint8 [h, w] and their probability f32 [h, w], of a model that gives
+    scores; the picture is then painted with the winners' colours."""
 
     kind: MapKind
     tokens: Float
     picture: Float
+    reading: ClassReading | None = None
 
     @classmethod
     def decode(
         cls, engine: Engine, kind: MapKind, tokens: Float, pictures: Pictures
     ) -> GeneratedMap:
         """Run the autoencoder's decoder on latent tokens [N, c]."""
+        settings = engine.spec.segmentation
+        if kind == SEGMENTATION and settings is not None and settings.scores:
+            scores = decode_scores(engine, tokens, pictures.rows, pictures.columns)
+            reading = read_scores(scores)
+            return cls(kind, tokens, settings.codec().encode(reading[0]), reading)
         picture = decode_latents(engine, tokens, pictures.rows, pictures.columns)
         return cls(kind, tokens, picture)
 

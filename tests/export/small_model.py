@@ -18,7 +18,7 @@ SHARD_BYTES = 120_000
 
 
 def small_config(**changes: Any) -> CooperConfig:
-    """One layer, both experts, camera rays, SigLIP tower."""
+    """One layer, both experts, camera rays, SigLIP tower, class head."""
     ids = Tokenizer.from_vocabulary().marker_ids
     values: dict[str, Any] = {
         "vocab_size": Tokenizer.from_vocabulary().vocab_size,
@@ -43,6 +43,7 @@ def small_config(**changes: Any) -> CooperConfig:
             "scale_factor": 0.5,
             "shift_factor": 0.1,
             "norm_num_groups": 4,
+            "class_head": 6,
         },
         "max_patches_per_side": 8,
         "max_latent_size": 8,

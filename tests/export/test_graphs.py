@@ -185,7 +185,7 @@ print(json.dumps([[r.graph, r.passed] for r in results]))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
-    assert len(results) == 9 and all(passed for _, passed in results)
+    assert len(results) == 10 and all(passed for _, passed in results)
 
 
 def test_wrong_shapes_and_missing_rays_are_typed_errors(model_folder: Path) -> None:

