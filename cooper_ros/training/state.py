@@ -53,6 +53,8 @@ class Place:
         """From a JSON file. Raises CooperError naming a file that is cut off or foreign."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError("it holds no object")
             known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
             place = cls(**known)
             place.step, place.samples = int(place.step), int(place.samples)
