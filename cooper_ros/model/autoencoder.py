@@ -35,16 +35,19 @@ class ClassHead(nn.Module):
     """Scores per class beside the picture: three colours a pixel cannot say "mug or can".
 
     An option of small models (``autoencoder["class_head"]``: number of classes); the official
-    autoencoder has none. Scores are read from the segmentation map alone.
+    autoencoder has none. Scores are read from the segmentation map alone, from the decoder's
+    states at half the map's size: the finest level is only for pictures and costs half of them.
     """
 
-    def __init__(self, channels: int, width: int, classes: int) -> None:
+    def __init__(self, channels: int, width: int, classes: int, groups: int) -> None:
         super().__init__()
+        self.norm = nn.GroupNorm(groups, channels)
         self.hidden = nn.Conv2d(channels, width, 3, padding=1)
-        self.out = nn.Conv2d(width, classes, 1)
+        self.out = nn.Conv2d(width, 4 * classes, 1)
 
     def forward(self, states: Tensor) -> Tensor:
-        return self.out(nn.functional.silu(self.hidden(states)))
+        x = nn.functional.silu(self.hidden(nn.functional.silu(self.norm(states))))
+        return nn.functional.pixel_shuffle(self.out(x), 2)
 
 
 class Autoencoder(nn.Module):
@@ -57,9 +60,9 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.vae = build_autoencoder(config)
         a = config.autoencoder
-        last = int(a["ch"] * a["ch_mult"][0])
-        classes, width = int(a.get("class_head", 0)), int(a.get("class_head_width", 2 * last))
-        self.class_head = ClassHead(last, width, classes) if classes else None
+        classes, half = int(a.get("class_head", 0)), int(a["ch"] * a["ch_mult"][1])
+        width, groups = int(a.get("class_head_width", 2 * half)), a.get("norm_num_groups", 32)
+        self.class_head = ClassHead(half, width, classes, groups) if classes else None
         self.scale = float(config.autoencoder["scale_factor"])
         self.shift = float(config.autoencoder["shift_factor"])
 
@@ -77,27 +80,34 @@ class Autoencoder(nn.Module):
         """Picture ``[B, 3, H, W]``, nominally in [-1, 1] and not clamped."""
         return self.vae.decoder(latent / self.scale + self.shift)
 
-    def states(self, latent: Tensor) -> Tensor:
-        """The decoder's last states ``[B, ch, H, W]``, before any picture or score."""
+    def coarse(self, latent: Tensor) -> Tensor:
+        """The decoder's states ``[B, c, H/2, W/2]``, before the last doubling."""
         decoder = self.vae.decoder
         x = decoder.mid_block(decoder.conv_in(latent / self.scale + self.shift))
-        for block in decoder.up_blocks:
+        for block in decoder.up_blocks[:-2]:
             x = block(x)
-        return decoder.conv_act(decoder.conv_norm_out(x))
+        for part in decoder.up_blocks[-2].resnets:
+            x = part(x, None)
+        return x
 
-    def picture(self, states: Tensor) -> Tensor:
-        """Picture ``[B, 3, H, W]`` of the decoder's last states."""
-        return self.vae.decoder.conv_out(states)
+    def picture(self, coarse: Tensor) -> Tensor:
+        """Picture ``[B, 3, H, W]`` of the decoder's states at half its size."""
+        decoder = self.vae.decoder
+        x = coarse
+        for part in decoder.up_blocks[-2].upsamplers:
+            x = part(x)
+        x = decoder.up_blocks[-1](x)
+        return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(x)))
 
-    def scores(self, states: Tensor) -> Tensor:
-        """Class scores (logits) ``[B, K, H, W]`` of the decoder's last states.
+    def scores(self, coarse: Tensor) -> Tensor:
+        """Class scores (logits) ``[B, K, H, W]`` of the decoder's states at half their size.
 
         Raises:
             ValueError: a model without class head.
         """
         if self.class_head is None:
             raise ValueError("this autoencoder has no class head")
-        return self.class_head(states)
+        return self.class_head(coarse)
 
 
 def pack_latents(latent: Tensor, patch: int) -> Tensor:

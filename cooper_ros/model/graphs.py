@@ -54,8 +54,8 @@ class MapDecoderGraph(nn.Module):
         self.autoencoder = model.autoencoder
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        states = self.autoencoder.states(latent)
-        return self.autoencoder.picture(states), self.autoencoder.scores(states)
+        coarse = self.autoencoder.coarse(latent)
+        return self.autoencoder.picture(coarse), self.autoencoder.scores(coarse)
 
 
 class UndGraph(nn.Module):

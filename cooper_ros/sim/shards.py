@@ -84,10 +84,10 @@ def join_frames(frames: Sequence[PackedFrame]) -> dict[str, NDArray[Any]]:
 def frames_of(arrays: dict[str, NDArray[Any]]) -> list[PackedFrame]:
     """The frames of a shard of either format; raises CooperError where arrays do not fit."""
     if "ends" not in arrays:
-        names = ("rgb", "depth", "classes", "instances")
+        maps = (arrays[name] for name in ("rgb", "depth", "classes", "instances"))
         return [
-            pack_frame(*parts, bits=16, lossless=True)
-            for parts in zip(*(arrays[name] for name in names), strict=True)
+            pack_frame(rgb, depth, classes, instances, bits=16, lossless=True)
+            for rgb, depth, classes, instances in zip(*maps, strict=True)
         ]
     ends = arrays["ends"]
     files = [arrays[name].tobytes() for name in FILES]

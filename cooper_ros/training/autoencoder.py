@@ -80,7 +80,6 @@ class AutoencoderStage:
             b = sample_batch(self.store, self.batch, g, *self.size, augment=False)
             depth, palette, classes = self.pictures(b)
         x = torch.cat([depth, palette])
-        n = len(x)
         figures: dict[str, float] = {}
         with autocast(), part("codec"):
             z = self.model.autoencoder.encode(x).float()
@@ -89,9 +88,8 @@ class AutoencoderStage:
             noisy = z + self.noise * randn(z.shape, g)
             e_bent = torch.zeros(())
             if self.blend:
-                e_bent, noisy = self._bent(x, z, noisy, g)
-            states = self.model.autoencoder.states(noisy)[:n]
-            deep, segments = states.chunk(2)
+                e_bent = self._bent(x, z, g)
+            deep, segments = self.model.autoencoder.coarse(noisy).chunk(2)
             yd = self.model.autoencoder.picture(deep).float()
             total = self.blend * e_bent
             if self.model.autoencoder.class_head is not None:
@@ -118,18 +116,16 @@ class AutoencoderStage:
             **figures,
         }
 
-    def _bent(
-        self, x: Tensor, z: Tensor, noisy: Tensor, g: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _bent(self, x: Tensor, z: Tensor, g: torch.Generator) -> Tensor:
         """How far the latent of a blend is from the blend of latents, and its picture from the
-        blend; and the latents to decode."""
+        blend."""
         # Pairs of depth and pairs of palette pictures; half as many blends as pictures.
         share = rand(len(x) // 2, 1, 1, 1, g=g)
         mixed = torch.lerp(x[0::2], x[1::2], share)
         z_mixed = self.model.autoencoder.encode(mixed).float()
         z_blend = torch.lerp(z[0::2], z[1::2], share)
         y_blend = self.model.autoencoder.decode(z_blend).float()
-        return (z_mixed - z_blend).abs().mean() + (y_blend - mixed).abs().mean(), noisy
+        return (z_mixed - z_blend).abs().mean() + (y_blend - mixed).abs().mean()
 
     def evaluate(self) -> dict[str, float]:
         """Ceiling of the codec: metrics of reconstructed truth at the size of the pictures."""
@@ -138,7 +134,7 @@ class AutoencoderStage:
             b = self._validation(i)
             depth, palette, _ = self.pictures(b)
             auto = self.model.autoencoder
-            deep, segments = auto.states(auto.encode(torch.cat([depth, palette]))).chunk(2)
+            deep, segments = auto.coarse(auto.encode(torch.cat([depth, palette]))).chunk(2)
             size = b.depth.shape[-2:]
             log = self.codecs.read_depth(auto.picture(deep).float())
             log = F.interpolate(log[:, None], size=size, mode="bilinear")[:, 0]

@@ -181,7 +181,8 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
             load_imagenet_tower(model)
         if smaller is not None:
             grow(model, smaller)
-    model.vit_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for part in (model.vit_model, model.autoencoder):
+        part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     frozen = [
         "vit_model.stem",
         "vit_model.blocks",

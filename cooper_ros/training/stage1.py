@@ -169,22 +169,22 @@ class FramePasses:
 
     def pictures(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Decode latent tokens to pictures ``[.., 3, h, w]``."""
-        return self.model.autoencoder.picture(self.states(tokens, rows, columns))
+        return self.model.autoencoder.picture(self.coarse(tokens, rows, columns))
 
-    def states(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
-        """The autoencoder's last states of latent tokens."""
+    def coarse(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        """The decoder's states of latent tokens, at half the size of a map."""
         latent = unpack_latents(tokens, self.model.config.latent_patch_size, rows, columns)
         with part("decode"):
-            return self.model.autoencoder.states(latent)
+            return self.model.autoencoder.coarse(latent)
 
-    def class_logits(self, states: Tensor, codecs: MapCodecs) -> Tensor:
-        """Class logits ``[.., K, h, w]`` of the states of segmentation maps: the class head's
+    def class_logits(self, coarse: Tensor, codecs: MapCodecs) -> Tensor:
+        """Class logits ``[.., K, h, w]`` of the decoder's states of segmentation maps: the class head's
         scores, or how near the painted colours are where a model has none."""
         auto = self.model.autoencoder
         with part("decode"):
             if auto.class_head is not None:
-                return auto.scores(states).float()
-            return codecs.class_logits(auto.picture(states).float())
+                return auto.scores(coarse).float()
+            return codecs.class_logits(auto.picture(coarse).float())
 
 
 class MapStage:
@@ -309,14 +309,14 @@ class MapStage:
     ) -> tuple[Tensor, dict[str, float]]:
         """Depth and class loss of latents behind the decoder."""
         frames = len(classes) - photos
-        states = self.passes.states(tokens, rows, columns)
+        coarse = self.passes.coarse(tokens, rows, columns)
         with part("decode"):
-            yd = self.model.autoencoder.picture(states[:frames]).float()
+            yd = self.model.autoencoder.picture(coarse[:frames]).float()
         span = (self.codecs.high - self.codecs.low) / 2
         predicted = (yd.mean(1) + 1) * span + self.codecs.low
         weight = self.depth_weights[classes[:frames]]
         e_depth = depth_loss(predicted, log[:frames], weight)
-        logits = self.passes.class_logits(states[frames:], self.codecs)
+        logits = self.passes.class_logits(coarse[frames:], self.codecs)
         e_class = class_loss(logits, classes, self.weights, self.data.nameable(), photos)
         return e_depth + 0.3 * e_class, {
             "depth": float(e_depth.detach()),
@@ -357,7 +357,7 @@ class MapStage:
     ) -> tuple[Tensor, Tensor]:
         """Log depth and class ids ``[B, H, W]`` of latent tokens ``[2B, N, c]``."""
         with autocast():
-            deep, segments = self.passes.states(tokens, rows, columns).chunk(2)
+            deep, segments = self.passes.coarse(tokens, rows, columns).chunk(2)
             yd = self.model.autoencoder.picture(deep).float()
             logits = self.passes.class_logits(segments, self.codecs)
         log = F.interpolate(self.codecs.read_depth(yd)[:, None], size=size, mode="bilinear")[:, 0]

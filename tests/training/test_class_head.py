@@ -30,19 +30,19 @@ def test_gradients_reach_head_and_encoder(tiny_config):
     auto = model.autoencoder
     for p in auto.parameters():
         p.requires_grad_(True)
-    auto.scores(auto.states(auto.encode(torch.rand(1, 3, 16, 16)))).square().sum().backward()
+    auto.scores(auto.coarse(auto.encode(torch.rand(1, 3, 16, 16)))).square().sum().backward()
     for part in (auto.class_head, auto.vae.encoder, auto.vae.decoder.conv_in):
         assert any(float(p.grad.abs().sum()) > 0 for p in part.parameters())
 
 
 def test_the_picture_is_the_one_without_head():
-    """`states` and `picture` are the decoder of the library, taken apart."""
+    """`coarse` and `picture` are the decoder of the library, taken apart."""
     auto = CooperModel(CooperConfig(ray_channels=0)).autoencoder.eval()
     latent = torch.randn(1, 16, 4, 4)
     with torch.no_grad():
-        torch.testing.assert_close(auto.picture(auto.states(latent)), auto.decode(latent))
+        torch.testing.assert_close(auto.picture(auto.coarse(latent)), auto.decode(latent))
     with pytest.raises(ValueError, match="no class head"):
-        auto.scores(auto.states(latent))
+        auto.scores(auto.coarse(latent))
 
 
 def test_a_model_without_head_learns_colours_and_straight_latents(

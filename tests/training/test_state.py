@@ -169,7 +169,8 @@ def test_state_of_another_stage_or_model_is_refused(tmp_path):
         Engine(Toy(), tmp_path, Budget(frames=8), name="see")
     other = Toy()
     other.model = torch.nn.Linear(4, 5)
-    with pytest.raises(CooperError, match=r"is of another model: (weight is \[4, 4\]|bias is \[4\]), expected"):
+    message = r"is of another model: (weight is \[4, 4\]|bias is \[4\]), expected"
+    with pytest.raises(CooperError, match=message):
         Engine(other, tmp_path, Budget(frames=8), name="toy")
 
 
