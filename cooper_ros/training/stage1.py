@@ -178,8 +178,8 @@ class FramePasses:
             return self.model.autoencoder.coarse(latent)
 
     def class_logits(self, coarse: Tensor, codecs: MapCodecs) -> Tensor:
-        """Class logits ``[.., K, h, w]`` of the decoder's states of segmentation maps: the class head's
-        scores, or how near the painted colours are where a model has none."""
+        """Class logits ``[.., K, h, w]`` of the decoder's states of segmentation maps: the class
+        head's scores, or how near the painted colours are where a model has none."""
         auto = self.model.autoencoder
         with part("decode"):
             if auto.class_head is not None:
