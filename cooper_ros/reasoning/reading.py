@@ -12,6 +12,7 @@ from cooper_ros.core.classes import PLURALS, SYNONYMS
 from cooper_ros.core.query import Query
 from cooper_ros.core.types import NAN, Kind, Status
 from cooper_ros.reasoning.lengths import Number, NumberError, find_lengths, find_numbers, prepare
+from cooper_ros.reasoning.tags import find_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,14 @@ _NO_ANSWER = re.compile(
 
 
 def read_answer(text: str, query: Query | None = None) -> Reading:
-    """Read the content of an answer tag.
+    """Read the content of an answer tag, or of the first one in a whole turn.
 
     With a `query` its kind decides what is looked for; without one (free-form models) the kind is
     guessed from the text: a length, an integer, yes / no, otherwise TEXT. A `\\boxed{}` wins over
     the text around it; a number without a unit counts as metres only inside a box.
     """
-    content, boxed = _content(text)
+    inner = find_answer(text)
+    content, boxed = _content(text if inner is None else inner)
     if query is None:
         return _read_free(content, boxed)
     if query.kind is Kind.COUNT:

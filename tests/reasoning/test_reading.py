@@ -45,6 +45,12 @@ CHOICE = Query("nearer", ("mug", "chair"))
         ("\\boxed{} or \\boxed{3 m}", 3.0),
     ],
 )
+def test_a_whole_turn_is_read_as_its_answer() -> None:
+    thought = "<think> <obj> mug u 63 v 51 d 0.34 x +0.06 y +0.00 </obj> </think>"
+    turn = f"{thought} <answer> 0.35 m </answer>"
+    assert read_answer(turn).value == pytest.approx(0.35)
+
+
 def test_lengths(text, metres):
     reading = read_answer(text, DISTANCE)
     assert reading.status is Status.OK, reading.message
