@@ -45,12 +45,6 @@ CHOICE = Query("nearer", ("mug", "chair"))
         ("\\boxed{} or \\boxed{3 m}", 3.0),
     ],
 )
-def test_a_whole_turn_is_read_as_its_answer() -> None:
-    thought = "<think> <obj> mug u 63 v 51 d 0.34 x +0.06 y +0.00 </obj> </think>"
-    turn = f"{thought} <answer> 0.35 m </answer>"
-    assert read_answer(turn).value == pytest.approx(0.35)
-
-
 def test_lengths(text, metres):
     reading = read_answer(text, DISTANCE)
     assert reading.status is Status.OK, reading.message
@@ -163,3 +157,9 @@ def test_reader_survives_anything():
                 assert math.isnan(reading.value) and reading.message
             elif reading.kind is not Kind.TEXT:
                 assert math.isfinite(reading.value) and reading.value >= 0
+
+
+def test_a_whole_turn_is_read_as_its_answer() -> None:
+    thought = "<think> <obj> mug u 63 v 51 d 0.34 x +0.06 y +0.00 </obj> </think>"
+    turn = f"{thought} <answer> 0.35 m </answer>"
+    assert read_answer(turn).value == pytest.approx(0.35)
