@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -71,20 +72,18 @@ class CalibrateService:
                 response.message = "the calibration is forgotten"
             else:
                 outcome = await self._measure(request, camera)
-                if isinstance(outcome, BaseException):
-                    raise outcome
+                if isinstance(outcome, _Refused):
+                    return _refuse(response, outcome)
                 state, count, rmse = outcome
                 response.calibration = self._store(camera, state)
                 _describe(response, state, count, rmse)
             response.success, response.status = True, int(Status.OK)
         except Exception as error:  # a handler that raises would leave the client waiting
-            response.success, response.message = False, message_of(error)
-            response.status = int(status_of(error))
+            _refuse(response, _Refused.of(error))
         return response
 
     async def _measure(self, request: CalibrateScale.Request, camera: str) -> Any:
-        """(state, anchors or frames used, relative residual), or the error that there was."""
-        _check_method(request)
+        """(state, anchors or frames used, relative residual), or why there is none."""
 
         def work(perception: Perception, cancel: CancelToken) -> Any:
             scale = self._node.scale
@@ -98,7 +97,7 @@ class CalibrateService:
             return scaling.calibrate(perception.context, anchors, cancel)
 
         call = PendingCall(
-            work, lambda error: error, self._intake.timeout_s(request), self._intake.wake,
+            work, _Refused.of, self._intake.timeout_s(request), self._intake.wake,
             camera=camera,
         )  # fmt: skip
         self._intake.submit(call)
@@ -115,6 +114,25 @@ class CalibrateService:
         if not result.successful:
             raise ScaleError(result.reason)
         return text
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """What is kept of an error: the error itself holds, by its traceback, the frame that was looked
+    at, and raised a second time it would hold itself until the garbage collector comes."""
+
+    status: Status
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Refused:
+        return cls(status_of(error), message_of(error))
+
+
+def _refuse(response: Reply, refused: _Refused) -> Reply:
+    response.success, response.message = False, refused.message
+    response.status = int(refused.status)
+    return response
 
 
 def _describe(response: Reply, state: ScaleState, count: int, rmse: float) -> None:

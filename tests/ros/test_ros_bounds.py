@@ -226,3 +226,47 @@ def test_readings_and_transforms_of_another_time_are_dropped() -> None:
     Frames(None, True, SimpleNamespace(clear=lambda: cleared.append(1))).forget()
     Frames(None, False).forget()
     assert cleared
+
+
+def test_a_refused_calibration_keeps_no_frame() -> None:
+    """Its error held itself, and with it the maps of the frame, until the collector came."""
+    import gc
+    import weakref
+
+    from cooper_ros.ros.calibrating import CalibrateService
+    from cooper_ros.srv import CalibrateScale
+
+    class Maps:
+        """What stands in for a perception: without a calibration."""
+
+        depth = SimpleNamespace(intrinsics=None)
+        calibration_problem = "the camera is not calibrated"
+
+    alive: list[Any] = []
+
+    class Worker:
+        def submit(self, call: PendingCall) -> None:
+            maps = Maps()
+            alive.append(weakref.ref(maps))
+            try:
+                call.run(maps)
+            except Exception as error:
+                call.fail(error)
+
+    node = SimpleNamespace(
+        create_service=lambda *_, **__: SimpleNamespace(service_name="x"),
+        camera_names=("",), executor=None, worker=Worker(), parameter=lambda name: 10.0,
+        scale={"": SimpleNamespace(scaling=None)},
+    )  # fmt: skip
+    service = CalibrateService(node, Intake(node))
+    request = CalibrateScale.Request(names=["mug"], distances=[1.0])
+    gc.disable()
+    try:
+        handler = service._on_calibrate(request, CalibrateScale.Response())
+        with pytest.raises(StopIteration) as ended:
+            handler.send(None)
+        response = ended.value.value
+        assert "not calibrated" in response.message and not response.success
+        assert alive and alive[0]() is None
+    finally:
+        gc.enable()
