@@ -37,7 +37,8 @@ def soak(out: Path, **options: Any) -> dict[str, Any]:
 @pytest.mark.timeout(600)
 def test_a_short_soak(tmp_path: Path) -> None:
     """Camera restarts and deaths; times are not judged, the machine may be busy."""
-    result = soak(tmp_path / "soak.json", minutes=0.5, every=7, rate=5, recovery=60, seed=1)
+    quietly = {"rate": 5, "pause": 1}
+    result = soak(tmp_path / "soak.json", minutes=0.5, every=7, recovery=60, seed=1, **quietly)
     assert result["answers"]["asked"] > 0 and result["answers"]["lost"] == 0
     assert result["recovery"]["count"] >= 1
 
