@@ -77,6 +77,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-steps", type=int, default=20)
     parser.add_argument("--replay", type=int, default=3, help="sft: train maps every N-th step")
     parser.add_argument(
+        "--pointing", type=float, default=0.5, help="sft: weight of the pointing loss, 0 without"
+    )
+    parser.add_argument(
+        "--apart",
+        type=float,
+        default=0.5,
+        help="sft: share of the budget in which text does not change the picture's states",
+    )
+    parser.add_argument(
+        "--view-dropout",
+        type=float,
+        default=0.5,
+        help="sft: share of frames of whose picture the answers see only a part",
+    )
+    parser.add_argument(
         "--sizes",
         nargs="*",
         default=[],

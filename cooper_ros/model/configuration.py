@@ -40,6 +40,8 @@ class CooperConfig(PretrainedConfig):
         latent_position_scale: further factor of the latent tokens' table; a latent token that
         starts from
             zero noise consists of little else, and content must be able to outweigh it.
+        map_features: numbers per cell of drawn maps in the context, 0 where maps enter as latents
+            or pictures (see :mod:`cooper_ros.runtime.fused`).
         ray_channels: width of the camera-ray embedding's input, 0 where the model has none.
         time_embedding_size: width of the sinusoidal time embedding.
         special_tokens: ids of ``bos`` (text start), ``eos`` (text end), ``vision_start``,
@@ -70,6 +72,7 @@ class CooperConfig(PretrainedConfig):
         position_frequency: float = 1.0,
         latent_position_scale: float = 1.0,
         ray_channels: int = 0,
+        map_features: int = 0,
         time_embedding_size: int = 256,
         special_tokens: dict[str, int] | None = None,
         runtime: dict[str, Any] | None = None,
@@ -116,6 +119,7 @@ class CooperConfig(PretrainedConfig):
         self.position_frequency = position_frequency
         self.latent_position_scale = latent_position_scale
         self.ray_channels = ray_channels
+        self.map_features = map_features
         self.time_embedding_size = time_embedding_size
         self.special_tokens = (
             dict(special_tokens)

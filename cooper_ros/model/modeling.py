@@ -99,6 +99,7 @@ class CooperModel(PreTrainedModel):
         )
         self.vit_pos_embed = PositionTable(d, config.max_patches_per_side, period, scale, top)
         self.ray_embed = nn.Linear(config.ray_channels, d) if config.ray_channels else None
+        self.map_embed = nn.Linear(config.map_features, d) if config.map_features else None
         self.autoencoder = Autoencoder(config)
         self.post_init()
 
@@ -134,6 +135,19 @@ class CooperModel(PreTrainedModel):
                 raise ValueError("this model needs camera rays: pass intrinsics with the picture")
             x = x + self.ray_embed(rays)
         return x
+
+    def map_tokens(self, features: Tensor, position_ids: Tensor) -> Tensor:
+        """Context tokens ``[B, N, D]`` of cells of drawn maps ``[B, N, F]``.
+
+        Cells stand at the positions of the picture's own table, so that a word finds the picture's
+        token and the maps' token of a place with one query.
+
+        Raises:
+            ValueError: a model whose maps enter in another form.
+        """
+        if self.map_embed is None:
+            raise ValueError("this model takes no fused maps")
+        return self.map_embed(features) + self.vit_pos_embed(position_ids)
 
     def latent_tokens(self, latents: Tensor, time: Tensor, position_ids: Tensor) -> Tensor:
         """Generation tokens of latent tokens ``[B, N, c]`` at times ``[B]`` or ``[B, N]`` in [0,

@@ -18,6 +18,7 @@ from cooper_ros.core.images import ResizeRule
 from cooper_ros.model.checkpoint import load_model, save_model
 from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel
+from cooper_ros.runtime.fused import FusedSettings
 from cooper_ros.runtime.tokenizer import Tokenizer
 
 from . import precision
@@ -71,6 +72,9 @@ class TrainOptions:
     photos: str = ""
     photo_share: float = 1 / 3
     numbers: str = "auto"
+    pointing: float = 0.5
+    apart: float = 0.5
+    view_dropout: float = 0.5
     profile: bool = False
     go_on: str = ""
 
@@ -111,6 +115,19 @@ def codecs_of(config: CooperConfig) -> MapCodecs:
     return MapCodecs(
         depth["min_m"], depth["max_m"], torch.tensor(config.runtime["segmentation"]["colours"])
     )
+
+
+def fused_settings(config: CooperConfig) -> FusedSettings | None:
+    """How drawn maps enter the context as cells; None for a model that takes latents."""
+    if not config.map_features:
+        return None
+    cell = config.latent_patch_size * config.autoencoder_downsample
+    settings = FusedSettings(len(config.runtime["segmentation"]["names"]), cell)
+    if settings.width != config.map_features:
+        raise CooperError(
+            f"map_features is {config.map_features}, the features of a cell are {settings.width}"
+        )
+    return settings
 
 
 def parse_sizes(
@@ -247,7 +264,7 @@ def build_stage(
         from .slots import SlotMaker
         from .stage2 import AnswerStage
 
-        if before == "amg":
+        if before == "amg" and not model.config.map_features:
             first = first_frames(store, sizes)
             other = align_map_heads(passes, first, maps.truth(first)[2])
             print(f"map tokens start with attention {other:.2f} to the other map's cell")
@@ -262,6 +279,10 @@ def build_stage(
             o.batch or 12,
             replay=o.replay,
             score=AnswerScore(val, tokenizer),
+            fused=fused_settings(model.config),
+            pointing=o.pointing,
+            apart=o.apart,
+            dropout=o.view_dropout,
         )
     raise CooperError(f"unknown stage {o.stage!r}")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -116,7 +116,7 @@ class SlotBatch:
 
     ids ``[N, T]``, labels ``[N, T]``, weights ``[N, T]``, positions ``[N, T]``, sees ``[N]``
     (number of prefix blocks visible), frames ``[N]`` (index of the slot's frame in its batch),
-    direct ``[N]`` (answered from the picture alone).
+    direct ``[N]`` (answered from the picture alone), maps ``[N]`` (sees drawn maps).
     """
 
     ids: Tensor
@@ -126,10 +126,17 @@ class SlotBatch:
     sees: Tensor
     frames: Tensor
     direct: Tensor
+    maps: Tensor
 
 
-def collate(slots: Sequence[Slot], pad: int, frames: Sequence[int]) -> SlotBatch:
-    """Pad slots to one length. Each prefix block takes one rotary position."""
+def collate(
+    slots: Sequence[Slot],
+    pad: int,
+    frames: Sequence[int],
+    sees: Mapping[str, int] = SEES,
+) -> SlotBatch:
+    """Pad slots to one length. Each prefix block takes one rotary position; ``sees``: how many of
+    them each kind sees."""
     length = max(len(s.ids) for s in slots)
     n = len(slots)
     ids = np.full((n, length), pad, np.int64)
@@ -140,23 +147,30 @@ def collate(slots: Sequence[Slot], pad: int, frames: Sequence[int]) -> SlotBatch
         ids[i, :k] = s.ids
         labels[i, : k - 1] = ids[i, 1:k]
         weights[i, :k] = s.weights
-    sees = torch.tensor([SEES[s.kind] for s in slots])
+    blocks = torch.tensor([sees[s.kind] for s in slots])
     return SlotBatch(
         put(torch.from_numpy(ids)),
         put(torch.from_numpy(labels)),
         put(torch.from_numpy(weights)),
-        sees[:, None] + torch.arange(length)[None],
-        sees,
+        blocks[:, None] + torch.arange(length)[None],
+        blocks,
         torch.tensor(frames),
         torch.tensor([s.kind == "direct" for s in slots]),
+        torch.tensor([s.kind == "answer" for s in slots]),
     )
 
 
 def collate_by_length(
-    slots: Sequence[Slot], pad: int, per_frame: int, parts: int = 3
+    slots: Sequence[Slot],
+    pad: int,
+    per_frame: int,
+    parts: int = 3,
+    sees: Mapping[str, int] = SEES,
 ) -> list[SlotBatch]:
     """Slots (row-major by frame) in parts of like length: half of a single batch is padding."""
     order = sorted(range(len(slots)), key=lambda i: len(slots[i].ids))
     size = -(-len(order) // parts)
     chunks = [order[i : i + size] for i in range(0, len(order), size)]
-    return [collate([slots[i] for i in c], pad, [i // per_frame for i in c]) for c in chunks]
+    return [
+        collate([slots[i] for i in c], pad, [i // per_frame for i in c], sees) for c in chunks
+    ]
