@@ -36,6 +36,10 @@ class CountingBackend:
         self.calls["vision_encoder"] += 1
         return self._backend.vision_encoder(image, position_ids, rays)
 
+    def map_tokens(self, features: Float, position_ids: Int) -> Float:
+        """See `Backend.map_tokens`."""
+        return self._backend.map_tokens(features, position_ids)
+
     def autoencoder_encoder(self, image: Float) -> Float:
         """See Backend."""
         self.calls["autoencoder_encoder"] += 1

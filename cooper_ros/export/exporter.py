@@ -34,6 +34,12 @@ from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.tokenizer import Tokenizer
 
 EMBEDDING = "language_model.model.embed_tokens.weight"
+MAP_EMBEDDING = {
+    "weight": "map_embed.weight",
+    "bias": "map_embed.bias",
+    "positions": "vit_pos_embed.pos_embed",
+}
+"""Tensors from which the host makes tokens of drawn maps."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 # Below this a copy costs nothing and is safer: the exported folder does not share bytes with a
@@ -180,7 +186,9 @@ def _manifest(
     from cooper_ros import __version__
 
     profiles = graph_profiles(spec)
-    table = index[EMBEDDING]
+    hosted: dict[str, Any] = {"embedding": _place(index[EMBEDDING])}
+    if MAP_EMBEDDING["weight"] in index:
+        hosted["map_embedding"] = {n: _place(index[t]) for n, t in MAP_EMBEDDING.items()}
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -190,14 +198,19 @@ def _manifest(
         "exporter": {"cooper_ros": __version__, "torch": torch.__version__, "opset": OPSET},
         "model": spec.to_dict(),
         "graphs": {n: {**entry, "profile": profiles[n]} for n, entry in graphs.items()},
-        "embedding": {
-            "file": table.file,
-            "offset": table.offset,
-            "shape": list(table.shape),
-            "dtype": {"FLOAT": "float32", "FLOAT16": "float16", "BFLOAT16": "bfloat16"}[
-                table.dtype.name
-            ],
-        },
+        **hosted,
+    }
+
+
+def _place(table: StoredTensor) -> dict[str, Any]:
+    """Where the host finds a matrix; a vector is a matrix of one row."""
+    names = {"FLOAT": "float32", "FLOAT16": "float16", "BFLOAT16": "bfloat16"}
+    shape = list(table.shape) if len(table.shape) == 2 else [1, *table.shape]
+    return {
+        "file": table.file,
+        "offset": table.offset,
+        "shape": shape,
+        "dtype": names[table.dtype.name],
     }
 
 

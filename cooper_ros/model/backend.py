@@ -56,6 +56,13 @@ class TorchBackend:
         extra = () if rays is None or not self.has_rays else (rays,)
         return self._run("vision_encoder", image, position_ids, *extra)[0]
 
+    def map_tokens(self, features: Array, position_ids: Array) -> Array:
+        """Context tokens [N, D]."""
+        with torch.inference_mode():
+            ids = torch.from_numpy(np.asarray(position_ids, np.int64)).to(self.device)
+            found = self.model.map_tokens(self._tensor(features)[None], ids)
+            return found[0].float().cpu().numpy()
+
     def autoencoder_encoder(self, image: Array) -> Array:
         """Latent [1, C, h, w]."""
         return self._run("autoencoder_encoder", image)[0]

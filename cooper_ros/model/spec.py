@@ -90,4 +90,6 @@ def model_spec(config: CooperConfig, **overrides: Any) -> ModelSpec:
     merged = OFFICIAL_RUNTIME | dimensions | config.runtime | overrides
     if merged.get("segmentation") and autoencoder.get("class_head"):
         merged["segmentation"] = merged["segmentation"] | {"scores": True}
+    if config.map_features:
+        merged.setdefault("fused", {})
     return ModelSpec.from_dict(merged)

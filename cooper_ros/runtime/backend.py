@@ -38,6 +38,11 @@ class Backend(Protocol):
         [1, N, 5] only for a model with rays -> understanding tokens [1, N, D]."""
         ...
 
+    def map_tokens(self, features: Float, position_ids: Int) -> Float:
+        """Features of cells of drawn maps [N, F], position ids [N] -> context tokens [N, D]; only
+        of a model whose spec has `fused`."""
+        ...
+
     def autoencoder_encoder(self, image: Float) -> Float:
         """Image [1, 3, H, W] in [-1, 1] -> posterior mean, shifted and scaled [1, C, h, w]."""
         ...

@@ -18,7 +18,7 @@ from cooper_ros.core.types import Intrinsics
 from cooper_ros.runtime.backend import Backend, Float
 from cooper_ros.runtime.cache import KVCache
 from cooper_ros.runtime.latents import grid_position_ids
-from cooper_ros.runtime.masks import causal_bias, full_bias
+from cooper_ros.runtime.masks import apart_bias, causal_bias, full_bias
 from cooper_ros.runtime.rays import nominal_intrinsics, patch_rays
 from cooper_ros.runtime.rope import rotary_table
 from cooper_ros.runtime.spec import ModelSpec
@@ -108,6 +108,17 @@ class Context:
         """Add a clean latent image (t = 0): packed tokens [N, c] of a rows x columns grid."""
         _, new_keys, new_values = denoise([self], tokens[None], 0.0, rows, columns)
         self.cache.append(new_keys, new_values)
+        self.position += 1
+
+    def add_maps(self, cells: Float, rows: int, columns: int) -> None:
+        """Add drawn maps as one segment: features [N, F] of the cells of a rows x columns grid
+        (see `runtime.fused`). Its tokens do not see what stands before them."""
+        ids = grid_position_ids(rows, columns, self.engine.spec.vision_grid_side)
+        tokens = self.engine.backend.map_tokens(cells, ids)
+        markers = marker_embeddings(self.engine)
+        embeds = np.concatenate([markers[:1], tokens, markers[1:]])[None]
+        positions = np.full(embeds.shape[1], self.position)
+        self._understand(embeds, positions, apart_bias(1, embeds.shape[1], self.length))
         self.position += 1
 
     def _understand(

@@ -187,7 +187,20 @@ class ModelFolder:
 
     def embedding(self) -> EmbeddingTable:
         """The token embedding table."""
-        entry = _section(self.manifest, "embedding", dict)
+        return self._table("embedding", _section(self.manifest, "embedding", dict))
+
+    def map_embedding(self) -> MapEmbedding | None:
+        """What makes tokens of drawn maps; None for a model whose maps enter in another form."""
+        if "map_embedding" not in self.manifest:
+            return None
+        section = _section(self.manifest, "map_embedding", dict)
+        tables = [
+            self._table("map_embedding", section.get(name)) for name in MapEmbedding.TENSORS
+        ]
+        return MapEmbedding(*tables)
+
+    def _table(self, section: str, entry: Any) -> EmbeddingTable:
+        """A matrix of the weights that the host needs."""
         try:
             return EmbeddingTable(
                 self.file(str(entry["file"])),
@@ -199,8 +212,33 @@ class ModelFolder:
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelFolderError(
-                f"{self.path / MANIFEST}: section 'embedding' is incomplete: {error!r}"
+                f"{self.path / MANIFEST}: section '{section}' is incomplete: {error!r}"
             ) from error
+
+
+class MapEmbedding:
+    """Features of cells to context tokens: one linear map and the picture's position table."""
+
+    TENSORS = ("weight", "bias", "positions")
+
+    def __init__(
+        self, weight: EmbeddingTable, bias: EmbeddingTable, positions: EmbeddingTable
+    ) -> None:
+        hidden = weight.shape[0]
+        if bias.shape != (1, hidden) or positions.shape[1] != hidden:
+            raise ModelFolderError(
+                f"map_embedding: weight {weight.shape}, bias {bias.shape} and positions "
+                f"{positions.shape} do not fit"
+            )
+        self._weight = weight(np.arange(hidden)).T.copy()
+        self._bias, self._positions = bias(np.zeros(1, np.int64)), positions
+
+    def __call__(
+        self, features: NDArray[np.float32], position_ids: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Tokens f32 [N, D] of features f32 [N, F] at positions int64 [N]."""
+        tokens = features @ self._weight + self._bias + self._positions(position_ids)
+        return np.asarray(tokens, np.float32)
 
 
 class EmbeddingTable:

@@ -132,9 +132,7 @@ class FrameContext:
         if settings is None:
             return None
         self.make_maps(self._kinds, cancel)
-        drawn = self.map(SEGMENTATION, cancel)
-        reading = drawn.reading or settings.codec().decode(drawn.picture)
-        ids = reading[0]
+        ids = self.map(SEGMENTATION, cancel).classes(self.spec)[0]
         if self._lens is None:
             return ids
         return self._lens.map_to_image(resize_labels(ids, self.frame.width, self.frame.height))
@@ -349,7 +347,10 @@ class FrameContext:
         return fitted.score(self.spec, picture, drawn.picture, drawn.reading)
 
     def _use(self, kind: MapKind, picture: Float) -> None:
-        tokens = encode_latents(self.engine, picture)
+        if self.spec.map_context == "fused":  # its context is made of the picture, not of latents
+            tokens = np.zeros((0, self.spec.latent_dim), np.float32)
+        else:
+            tokens = encode_latents(self.engine, picture)
         self.put_map(GeneratedMap(kind, tokens, picture))
 
     def _batches(self, kinds: Sequence[MapKind]) -> list[list[MapKind]]:

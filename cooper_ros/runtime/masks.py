@@ -12,6 +12,13 @@ def full_bias(batch: int, new: int, past: int) -> Float:
     return np.zeros((batch, 1, new, past + new), dtype=np.float32)
 
 
+def apart_bias(batch: int, new: int, past: int) -> Float:
+    """[B, 1, new, past + new]: a segment that sees all of itself and nothing before it."""
+    bias = np.zeros((batch, 1, new, past + new), dtype=np.float32)
+    bias[..., :past] = MASKED
+    return bias
+
+
 def causal_bias(batch: int, new: int, past: int) -> Float:
     """[B, 1, new, past + new]: text sees all the past, itself and what stands before it."""
     block = np.triu(np.full((new, new), MASKED, dtype=np.float32), k=1)

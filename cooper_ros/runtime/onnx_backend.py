@@ -60,6 +60,7 @@ class OnnxBackend:
         self.name = f"onnxruntime {self._ort.__version__} {provider}"
         self._providers = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
         self._embedding = folder.embedding()
+        self._map_embedding = folder.map_embedding()
         if not hasattr(self._ort.SessionOptions(), FROM_MEMORY):
             folder.watch_paths()
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
@@ -89,6 +90,12 @@ class OnnxBackend:
                 raise BackendError(f"model '{self.folder.name}' needs the camera rays of the image")
             inputs["rays"] = rays
         return self._run("vision_encoder", inputs)[0]
+
+    def map_tokens(self, features: Float, position_ids: Int) -> Float:
+        """Features [N, F] -> tokens [N, D]; see `Backend.map_tokens`."""
+        if self._map_embedding is None:
+            raise BackendError(f"model '{self.folder.name}' takes no fused maps")
+        return self._map_embedding(features, position_ids)
 
     def autoencoder_encoder(self, image: Float) -> Float:
         """Image [1, 3, H, W] -> latent [1, C, h, w]."""

@@ -17,11 +17,12 @@ import numpy as np
 from cooper_ros.core.codecs import DepthCodec, PaletteCodec
 from cooper_ros.core.errors import CooperError, ModelFolderError, shown
 from cooper_ros.core.images import ResizeRule
+from cooper_ros.runtime.fused import FusedSettings
 from cooper_ros.runtime.schema import check_name, check_value
 
 T = TypeVar("T")
 
-MAP_CONTEXTS = ("latent", "vision")
+MAP_CONTEXTS = ("latent", "vision", "fused")
 MAP_PLACEMENTS = ("prefix", "inline")
 RENORMS = ("global", "channel", "text_channel")
 NOISES = ("normal", "zero")
@@ -73,6 +74,15 @@ class SegmentationSettings:
     def codec(self) -> PaletteCodec:
         """The codec between a picture in [-1, 1] and class ids."""
         return PaletteCodec(self.names, np.asarray(self.colours, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class FusedSpec:
+    """Features of drawn maps in the context, see `runtime.fused.FusedSettings`."""
+
+    grid: int = 4
+    waves: tuple[float, ...] = (2.0, 8.0)
+    class_grid: int = 2
 
 
 @dataclass(frozen=True)
@@ -158,6 +168,7 @@ class ModelSpec:
     context_latents: bool = True
     map_context: str = "vision"
     map_placement: str = "inline"
+    fused: FusedSpec | None = None
     model_id: str = ""
 
     def __post_init__(self) -> None:
@@ -177,6 +188,14 @@ class ModelSpec:
     def latent_stride(self) -> int:
         """Pixels of the map image per latent token, along each side."""
         return self.autoencoder_downsample * self.latent_patch
+
+    def fused_settings(self) -> FusedSettings:
+        """Numbers of the fused maps. Raises ValueError for a model without them."""
+        if self.fused is None or self.segmentation is None:
+            raise ValueError("this model takes no fused maps")
+        f = self.fused
+        classes = len(self.segmentation.names)
+        return FusedSettings(classes, self.latent_stride, f.grid, f.waves, f.class_grid)
 
     def latent_grid(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) of latent tokens of a map image of this size [px]."""

@@ -25,6 +25,7 @@ from cooper_ros.reasoning.loop import (
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION, MapKind
 from cooper_ros.runtime.backend import Float
 from cooper_ros.runtime.context import Context, Engine
+from cooper_ros.runtime.fused import features
 from cooper_ros.runtime.generation import Conditions
 from cooper_ros.runtime.pictures import (
     Pictures,
@@ -61,6 +62,15 @@ class GeneratedMap:
             return cls(kind, tokens, settings.codec().encode(reading[0]), reading)
         picture = decode_latents(engine, tokens, pictures.rows, pictures.columns)
         return cls(kind, tokens, picture)
+
+    def classes(self, spec: ModelSpec) -> ClassReading:
+        """Classes and their probability, from scores or, without them, from the colours. Raises
+        ValueError for a model without classes."""
+        if self.reading is not None:
+            return self.reading
+        if spec.segmentation is None:
+            raise ValueError("this model has no class palette")
+        return spec.segmentation.codec().decode(self.picture)
 
     def rgb(self) -> NDArray[np.uint8]:
         """uint8 [h, w, 3] as the official model sees its own map: depth in the Spectral colour map
@@ -112,9 +122,33 @@ class ContextStore:
         """The context of these segments. Fork it before adding to it."""
         known, context = self._longest(name)
         for end in range(known + 1, len(name) + 1):
-            context = context.fork()
-            self._add(context, name[end - 1])
+            segment = name[end - 1]
+            if isinstance(segment, MapSegment) and self.engine.spec.map_context == "fused":
+                context = self._with_fused(name[:end])
+            else:
+                context = context.fork()
+                self._add(context, segment)
             self._owner(name[:end])._contexts[name[:end]] = context
+        return context
+
+    def _with_fused(self, name: ContextSpec) -> Context:
+        """The maps at the end of a context as one segment behind what stands before them: with
+        one map more the segment is another one."""
+        first = len(name)
+        while first and isinstance(name[first - 1], MapSegment):
+            first -= 1
+        context = self.context(name[:first]).fork()
+        made: dict[MapKind, GeneratedMap] = {}
+        for segment in name[first:]:
+            assert isinstance(segment, MapSegment)
+            made[segment.kind] = self._made(segment)
+        spec = self.engine.spec
+        depth, classes = made.get(DEPTH), made.get(SEGMENTATION)
+        metres = spec.depth.codec().decode(depth.picture) if depth is not None else None
+        labels = classes.classes(spec)[0] if classes is not None else None
+        rows, columns = self.pictures.rows, self.pictures.columns
+        cells = features(spec.fused_settings(), rows, columns, metres, labels)
+        context.add_maps(cells, rows, columns)
         return context
 
     def set_map(self, segment: MapSegment, made: GeneratedMap) -> None:
@@ -164,10 +198,14 @@ class ContextStore:
         else:
             self._add_map(context, segment)
 
-    def _add_map(self, context: Context, segment: MapSegment) -> None:
+    def _made(self, segment: MapSegment) -> GeneratedMap:
         made = self.map(segment)
         if made is None:
             raise KeyError(f"the {segment.kind} map {segment.index} was not made yet")
+        return made
+
+    def _add_map(self, context: Context, segment: MapSegment) -> None:
+        made = self._made(segment)
         if self.engine.spec.map_context == "latent":
             context.add_latents(made.tokens, self.pictures.rows, self.pictures.columns)
         else:
