@@ -280,6 +280,7 @@ def config_dict(config: CooperConfig) -> dict[str, Any]:
         "position_frequency",
         "latent_position_scale",
         "ray_channels",
+        "map_features",
         "time_embedding_size",
         "special_tokens",
         "runtime",
