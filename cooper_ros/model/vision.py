@@ -179,6 +179,10 @@ class EfficientNetLite(nn.Module):
     def features(self, image: Tensor) -> Tensor:
         """Normalised convolutional features ``[B, N, F]`` of the frozen part (848 numbers from
         patches of 16 pixels)."""
+        return self.gather(self.taps(image), image)
+
+    def taps(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Maps ``[B, C, h, w]`` at strides 4, 8, 16 and 32."""
         x = F.relu6(self.stem(_pad_same(image, 3)))
         taps = []
         for i, block in enumerate(self.blocks):
@@ -187,6 +191,10 @@ class EfficientNetLite(nn.Module):
             x = block(x)
             if i in LITE0_TAPS:
                 taps.append(x)
+        return tuple(taps)
+
+    def gather(self, taps: Sequence[Tensor], image: Tensor) -> Tensor:
+        """Maps of the tower to one normalised vector per patch ``[B, N, F]``."""
         of_stride = dict(zip(LITE0_CHANNELS, taps, strict=True))
         x = torch.cat([self._per_patch(s, of_stride[s], image) for s in self.strides], 1)
         # Raw ImageNet features are several times larger than the position table and would drown it.

@@ -24,6 +24,7 @@ from .photos import PhotoStore, photo_figures
 from .precision import autocast
 from .readout import ReadOut, vary
 from .setup import seen_layer
+from .tower import FrozenTower
 
 Cache = tuple[Tensor, Tensor]
 
@@ -63,6 +64,9 @@ class FramePasses:
         self.factor = self.patch // self.cell
         """Pixels of the picture per pixel of a map, along one side."""
         self.seen: Tensor | None = None
+        tower = model.vit_model
+        if isinstance(tower, EfficientNetLite):
+            self.frozen = FrozenTower(tower)
 
     def grid(self, b: FrameBatch) -> tuple[int, int]:
         """Rows and columns of tokens."""
@@ -81,8 +85,8 @@ class FramePasses:
         """Tower output ``[B, N, F]``; the convolutional part, where there is one, is frozen."""
         tower = self.model.vit_model
         if isinstance(tower, EfficientNetLite):
-            with torch.no_grad(), part("tower"):
-                frozen = tower.features(rgb.contiguous(memory_format=torch.channels_last))
+            with part("tower"):
+                frozen = self.frozen(rgb)
             return tower.encode(frozen, ids)
         return tower(rgb, ids)
 

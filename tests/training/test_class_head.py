@@ -12,6 +12,7 @@ import cooper_ros.training.run as run  # noqa: E402
 from cooper_ros.model.configuration import CooperConfig  # noqa: E402
 from cooper_ros.model.modeling import CooperModel  # noqa: E402
 from cooper_ros.model.vision import EfficientNetLite, lite0_width  # noqa: E402
+from cooper_ros.training.tower import FrozenTower  # noqa: E402
 
 
 @pytest.fixture
@@ -87,3 +88,22 @@ def test_wrong_options_are_refused():
         EfficientNetLite(CooperConfig(vision=vision))
     with pytest.raises(ValueError, match="strides"):
         EfficientNetLite(CooperConfig(vision={**vision, "patch_size": 32, "strides": [2, 8]}))
+
+
+@pytest.mark.parametrize("size", [(96, 128), (64, 96)])
+def test_the_engine_computes_the_frozen_tower(size):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    vision = {"type": "efficientnet_lite", "hidden_size": 32, "intermediate_size": 48,
+              "num_attention_heads": 2, "num_layers": 1, "patch_size": 32}  # fmt: skip
+    torch.manual_seed(0)
+    tower = EfficientNetLite(CooperConfig(vision=vision)).eval()
+    picture = torch.rand(5, 3, *size) * 2 - 1
+    engine, torch_only = FrozenTower(tower), FrozenTower(tower, engine=False)
+    found = engine(picture)
+    assert engine.sessions and not torch_only.sessions
+    with torch.no_grad():
+        expected = tower.features(picture)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(torch_only(picture), expected, rtol=1e-3, atol=1e-3)
+    assert not found.requires_grad

@@ -27,6 +27,7 @@ from cooper_ros.training import (  # noqa: E402
     stage1,
 )
 from cooper_ros.training.optim import Optimizers  # noqa: E402
+from cooper_ros.training.tower import FrozenTower  # noqa: E402
 
 FACTORIES = {
     torch.arange, torch.empty, torch.eye, torch.full, torch.linspace, torch.ones, torch.rand,
@@ -102,6 +103,8 @@ def test_no_step_mixes_host_and_device(
         stage, str(shards), str(shards), str(tmp_path), config=str(tiny_config),
         sizes=["0:64x48:4"], batch=4, replay=2, photos=str(photo_folder),
     )  # fmt: skip
+    # on a GPU PyTorch runs the frozen convolutions
+    monkeypatch.setattr(stage1, "FrozenTower", lambda tower: FrozenTower(tower, engine=False))
     model, tokenizer = run.build(o)
     places = Places()
     for module in (device, autoencoder, engine, frames, latents, photos, slots, stage1):
