@@ -333,11 +333,15 @@ class Engine:
         """Evaluate the averaged weights (rank 0; the others wait at the next average)."""
         if self.rank:
             return {}
+        booked = parts.take()  # what evaluation costs is no part of a step
         self.ema.swap(self.stage.model)
         self.stage.model.eval()
         with torch.no_grad():
             figures = self.stage.evaluate()
         self.stage.model.train()
         self.ema.swap(self.stage.model)
+        parts.take()
+        for name, seconds in booked.items():
+            parts.add(name, seconds)
         self.log("eval", figures)
         return figures

@@ -37,6 +37,11 @@ def part(name: str) -> Iterator[None]:
         _booked.add(name, time.process_time() - start)
 
 
+def add(name: str, seconds: float) -> None:
+    """Book seconds on a part."""
+    _booked.add(name, seconds)
+
+
 def take() -> dict[str, float]:
     """Seconds by part since the last call."""
     return _booked.take()

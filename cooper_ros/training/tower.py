@@ -1,7 +1,8 @@
 """The frozen convolutions of the vision tower, run where they are fastest.
 
 They are half of stage 1a. On a CPU, ONNX Runtime takes 20 ms for a picture of 384x288 where eager
-PyTorch takes 42 ms in small batches and 59 ms in batches of eight, which leave the cache. On a GPU, and where ONNX Runtime or its exporter is not installed, PyTorch runs them.
+PyTorch takes 42 ms in small batches and 59 ms in batches of eight, which leave the cache. On a
+GPU, and where ONNX Runtime or its exporter is not installed, PyTorch runs them.
 """
 
 from __future__ import annotations
