@@ -6,12 +6,12 @@ Integer coordinates are pixel centres; points are in the camera optical frame [m
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cooper_ros.core.sized_cache import sized_cache
 from cooper_ros.core.types import Intrinsics, Point3
 
 Array = NDArray[np.float32]
@@ -35,7 +35,7 @@ def normalized_coordinates(
     return plane[..., 0], plane[..., 1]
 
 
-@lru_cache(maxsize=4)
+@sized_cache(64.0)
 def pixel_rays(intrinsics: Intrinsics) -> Array:
     """K^-1 (u, v, 1) of every pixel: f32 [H, W, 3], read-only (the result is cached)."""
     columns = np.arange(intrinsics.width)[None, :]
@@ -47,7 +47,7 @@ def pixel_rays(intrinsics: Intrinsics) -> Array:
     return rays
 
 
-@lru_cache(maxsize=4)
+@sized_cache(32.0)
 def ray_lengths(intrinsics: Intrinsics) -> Array:
     """|K^-1 (u, v, 1)| of every pixel: f32 [H, W], read-only; range = z times this."""
     rays = pixel_rays(intrinsics)

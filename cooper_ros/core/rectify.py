@@ -6,7 +6,6 @@ Depth along the optical axis does not change: only where a pixel lies does.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.projection import normalized_coordinates, project_points
+from cooper_ros.core.sized_cache import sized_cache
 from cooper_ros.core.types import Intrinsics
 
 MAX_SLOPE = 1.75
@@ -51,6 +51,11 @@ class Rectifier:
             back_u = x * self.pinhole.fx + self.pinhole.cx
             back_v = y * self.pinhole.fy + self.pinhole.cy
         self._to_image = _maps(back_u.ravel(), back_v.ravel(), height)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of its tables."""
+        return sum(table.nbytes for table in (*self._to_view, *self._to_image))
 
     def rectify(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 [H, W, 3] of the camera -> of the pinhole view, black where it saw nothing."""
@@ -116,7 +121,7 @@ def _remap(
     )
 
 
-@lru_cache(maxsize=4)
+@sized_cache(64.0)
 def rectifier_for(intrinsics: Intrinsics | None) -> Rectifier | None:
     """The rectifier of a calibration (cached); None for one that needs none."""
     if intrinsics is None or not intrinsics.is_valid or not intrinsics.is_distorted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from std_msgs.msg import Header
 
 from cooper_ros.core.errors import NotMetricError
 from cooper_ros.core.projection import normalized_coordinates
+from cooper_ros.core.sized_cache import sized_cache
 from cooper_ros.core.types import DepthMap, Intrinsics, Segmentation
 
 UNLABELLED = 65535
@@ -43,7 +43,7 @@ def point_fields() -> list[PointField]:
     return fields
 
 
-@lru_cache(maxsize=2)
+@sized_cache(32.0)
 def _rays(intrinsics: Intrinsics, stride: int) -> NDArray[np.float32]:
     """x / z and y / z of the rays of every `stride`-th pixel: f32 [h, w, 2], read-only."""
     columns, rows = np.arange(0, intrinsics.width, stride), np.arange(0, intrinsics.height, stride)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sys
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "ros"), str(TESTS.parent)]
+sys.path[:0] = [str(TESTS / "soak"), str(TESTS / "ros"), str(TESTS.parent)]
 
 from builtin_interfaces.msg import Duration  # noqa: E402
 from harness import Bench, Process, room_image, room_info, start_ros  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from parts import memory_mib  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
@@ -120,13 +120,13 @@ class Stage:
         assert reply.answer.status in HEALTHY, (reply.answer.status, reply.message)
 
     def memory_mib(self) -> float:
-        """Resident memory of the node when it has settled: its lowest of a few seconds."""
-        for _ in range(5):
+        """Memory of the node when it has settled: its lowest of a few seconds. Its own (anonymous)
+        pages: shared ones are the transport's, whose size is fixed, filled as messages go round."""
+        for _ in range(6):  # more than the node keeps: what it keeps is of the camera as it is now
+            self.fresh_map()
             self.call(self.asking, self.question())
         end, lowest = time.monotonic() + SETTLE_S, float("inf")
-        page = os.sysconf("SC_PAGE_SIZE")
         while time.monotonic() < end:
-            statm = Path(f"/proc/{self.node.popen.pid}/statm").read_text()
-            lowest = min(lowest, int(statm.split()[1]) * page / 2**20)
+            lowest = min(lowest, memory_mib(self.node.popen.pid)[1])
             time.sleep(0.1)
         return round(lowest, 1)
