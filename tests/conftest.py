@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -34,8 +35,15 @@ def _use_one_thread() -> None:
         os.environ.setdefault(variable, "1")
 
 
+def _hear_hangups() -> None:
+    """Programs that tests start end on SIGHUP, also where the tests run under nohup."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 _isolate_ros()
 _use_one_thread()
+_hear_hangups()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -119,7 +119,10 @@ def _write_shard(path: Path) -> None:
     write_shard(
         path,
         {
+            "rgb": np.zeros((2, 144, 192, 3), np.uint8),
             "depth": np.stack([depth, depth]).astype(np.float16),
+            "classes": np.stack([classes, classes]),
+            "instances": np.stack([instances, instances]),
             "objects": rows,
             "intrinsics": np.array([k, k], np.float32),
             "free_space": np.array([4.0, 4.0], np.float32),

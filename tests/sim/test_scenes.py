@@ -9,7 +9,7 @@ from cooper_ros.core.classes import CLASS_NAMES, STUFF
 from cooper_ros.sim import catalogue
 from cooper_ros.sim.assets import committed_assets
 from cooper_ros.sim.layout import Decorator
-from cooper_ros.sim.scene import SPLITS, Scene, scene_rng
+from cooper_ros.sim.scene import FRAME_SIZE, SPLITS, Scene, scene_rng
 from cooper_ros.sim.shapes import STYLES
 
 SIZE = (192, 144)
@@ -43,11 +43,12 @@ def test_same_seed_gives_the_same_frames(renderer):
 
 def test_a_frame_has_the_promised_shapes(renderer, no_files):
     sample = next(iter(Scene(3, "train", no_files, SIZE).samples(renderer, 1)))
-    half = (SIZE[1] // 2, SIZE[0] // 2)
-    assert sample.rgb.shape == (*half, 3) and sample.rgb.dtype == np.uint8
-    assert sample.depth.shape == sample.classes.shape == sample.instances.shape == half
+    stored = (FRAME_SIZE[1], FRAME_SIZE[0])
+    assert stored == (288, 384)
+    assert sample.rgb.shape == (*stored, 3) and sample.rgb.dtype == np.uint8
+    assert sample.depth.shape == sample.classes.shape == sample.instances.shape == stored
     fx, fy, cx, cy = sample.intrinsics
-    assert fx == fy and (cx, cy) == ((half[1] - 1) / 2, (half[0] - 1) / 2)
+    assert fx == fy and (cx, cy) == ((stored[1] - 1) / 2, (stored[0] - 1) / 2)
     assert sample.free_space > 0
 
 
