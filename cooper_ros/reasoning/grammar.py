@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from cooper_ros.core.query import FAMILIES, MAX_COUNT, Family, Query
 from cooper_ros.reasoning.chains import (
+    GRAMMARS,
     ChainObject,
+    Edges,
     answer,
     chain_object,
     final_turn,
@@ -30,11 +32,13 @@ from cooper_ros.reasoning.phrasings import (
     render_question,
     renderings,
     split_words,
+    vocabulary,
 )
 from cooper_ros.reasoning.questions import known_question_words, parse_question
 
 __all__ = [
     "FAMILIES",
+    "GRAMMARS",
     "MAX_CHARACTERS",
     "MAX_COUNT",
     "MAX_WORDS",
@@ -44,6 +48,7 @@ __all__ = [
     "VOCABULARY",
     "WORDS",
     "ChainObject",
+    "Edges",
     "Family",
     "Query",
     "answer",
@@ -66,4 +71,5 @@ __all__ = [
     "renderings",
     "split_words",
     "think",
+    "vocabulary",
 ]

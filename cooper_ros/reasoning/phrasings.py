@@ -155,7 +155,18 @@ WORDS: tuple[str, ...] = _build_words()
 """The closed, sorted word list: words, digits, punctuation and tags (no special tokens)."""
 
 VOCABULARY: tuple[str, ...] = SPECIAL_TOKENS + WORDS
-"""Token strings of the word-level tokenizer; the index is the token id."""
+"""Token strings of the word-level tokenizer; the index is the token id. Grammar version 1."""
+
+ADDED_WORDS: dict[int, tuple[str, ...]] = {2: ("seen", "absent", "l", "r", "t", "b")}
+"""Words that a version of the grammar adds. They stand behind all older ones, so that no id moves
+and a model goes on from the weights of an older version."""
+
+
+def vocabulary(grammar: int = 1) -> tuple[str, ...]:
+    """Token strings of a version of the grammar; the index is the token id."""
+    added = (words for version, words in sorted(ADDED_WORDS.items()) if version <= grammar)
+    return VOCABULARY + tuple(word for words in added for word in words)
+
 
 _TOKEN = re.compile(r"<\|[a-z_]+\|>|</?[a-z-]+>|[a-z]+|[0-9]|\S")
 _NO_SPACE_AFTER_SIGN = ("+", "-")

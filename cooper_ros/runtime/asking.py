@@ -111,11 +111,13 @@ class _Run:
             return None
         asks = self.loop.expected_request()
         end = self.context.spec.tokens.text_end
-        intrinsics = self.store.intrinsics
+        intrinsics, grammar = self.store.intrinsics, self.context.spec.grammar
 
         def guess(ids: Sequence[int]) -> list[int]:
             written = tokenizer.tokens(ids)
-            words = rest_of(asks, written) if asks else draft(written, query, intrinsics)
+            words = (
+                rest_of(asks, written) if asks else draft(written, query, intrinsics, grammar)
+            )
             closed = bool(words) and (bool(asks) or words[-1] == ANSWER_END)
             return [tokenizer.token_id(word) for word in words] + ([end] if closed else [])
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cooper_ros.core.errors import BackendError
+from cooper_ros.core.errors import BackendError, ModelFolderError
 from cooper_ros.core.paths import find_model_folder
+from cooper_ros.reasoning.phrasings import ADDED_WORDS
 from cooper_ros.runtime.backend import Backend
 from cooper_ros.runtime.context import Engine
 from cooper_ros.runtime.folder import ModelFolder
@@ -51,10 +52,25 @@ def open_engine(
     path = find_model_folder(model)
     folder = ModelFolder.open(path)
     tokenizer = folder.tokenizer()
+    check_words(folder.spec, tokenizer)
     spec = known_tokens_only(folder.spec, tokenizer)
     engine = Engine(_backend(folder, backend, threads), spec, tokenizer, folder.check_unchanged)
     model_id = f"{folder.name}@{folder.digest[:12]}"
     return LoadedModel(engine, folder, model_id)
+
+
+def check_words(spec: ModelSpec, tokenizer: Tokenizer) -> None:
+    """Raise ModelFolderError for a word-level tokenizer without the words of the grammar's version:
+    every answer would be read as something else."""
+    if not tokenizer.word_level:
+        return
+    added = (words for version, words in ADDED_WORDS.items() if version <= spec.grammar)
+    lacking = [word for words in added for word in words if word not in tokenizer.words]
+    if lacking:
+        raise ModelFolderError(
+            f"manifest: model.grammar is {spec.grammar}, but the tokenizer has no word "
+            f"'{lacking[0]}': export the model with the tokenizer that it was trained with"
+        )
 
 
 def known_tokens_only(spec: ModelSpec, tokenizer: Tokenizer) -> ModelSpec:

@@ -17,6 +17,7 @@ import numpy as np
 from cooper_ros.core.codecs import DepthCodec, PaletteCodec
 from cooper_ros.core.errors import CooperError, ModelFolderError, shown
 from cooper_ros.core.images import ResizeRule
+from cooper_ros.reasoning.chains import GRAMMARS
 from cooper_ros.runtime.fused import FusedSettings
 from cooper_ros.runtime.schema import check_name, check_value
 
@@ -170,8 +171,11 @@ class ModelSpec:
     map_placement: str = "inline"
     fused: FusedSpec | None = None
     model_id: str = ""
+    grammar: int = 1
 
     def __post_init__(self) -> None:
+        if self.grammar not in GRAMMARS:
+            raise ValueError(f"grammar must be one of {GRAMMARS}, got {self.grammar}")
         if self.map_context not in MAP_CONTEXTS:
             raise ValueError(f"map_context must be one of {MAP_CONTEXTS}, got {self.map_context!r}")
         if self.map_placement not in MAP_PLACEMENTS:

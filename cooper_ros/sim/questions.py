@@ -7,16 +7,17 @@ table (`truth.object_table`), so that training, evaluation and the node mean the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.classes import CLASS_NAMES, STUFF
-from cooper_ros.core.query import FAMILIES, MAX_COUNT, Query
+from cooper_ros.core.query import FAMILIES, HEIGHT, MAX_COUNT, WIDTH, Query
 from cooper_ros.reasoning.grammar import (
     ChainObject,
+    Edges,
     final_turn,
     percent,
     phrasing_count,
@@ -86,13 +87,19 @@ class _Frame:
     """Who is who in one object table."""
 
     def __init__(
-        self, objects: NDArray[np.float32], free_space_m: float, none_share: float = NONE_SHARE
+        self,
+        objects: NDArray[np.float32],
+        free_space_m: float,
+        none_share: float = NONE_SHARE,
+        absent_odds: Mapping[str, float] | None = None,
     ) -> None:
         self.none_share = none_share
         self.table = np.asarray(objects, np.float64).reshape(-1, len(COLUMNS))
         self.free_space_m = free_space_m
         self.labels = [CLASS_NAMES[int(row[_COLUMN["class_id"]])] for row in self.table]
         self.absent = [name for name in THINGS if name not in self.labels]
+        odds = np.array([(absent_odds or {}).get(name, 1.0) for name in self.absent])
+        self.absent_shares = odds / odds.sum() if absent_odds and self.absent else None
         clear = [self._is_clear(row) for row in range(len(self.table))]
         self.unique = [
             row
@@ -112,13 +119,23 @@ class _Frame:
         first = _COLUMN["point_x"]
         return self.table[row, first : first + 3]
 
-    def chain(self, row: int, with_depth: bool = True) -> ChainObject:
+    def chain(
+        self, row: int, with_depth: bool = True, with_edges: bool = False
+    ) -> ChainObject:
         u, v = (percent(self.get(row, name), 1) for name in ("u", "v"))
         if not with_depth:
             return ChainObject(self.labels[row], u, v)
-        return ChainObject(
-            self.labels[row], u, v, *(self.get(row, name) for name in ("z", "x", "y"))
+        z, x, y = (self.get(row, name) for name in ("z", "x", "y"))
+        edges = self.edges(row) if with_edges else None
+        return ChainObject(self.labels[row], u, v, z, x, y, edges)
+
+    def edges(self, row: int) -> Edges | None:
+        if "left" not in _COLUMN:
+            return None
+        left, right, top, bottom = (
+            percent(self.get(row, name), 1) for name in ("left", "right", "top", "bottom")
         )
+        return left, right, top, bottom
 
 
 @dataclass
@@ -140,6 +157,8 @@ def _pick(rng: np.random.Generator, items: Sequence[int]) -> int:
 
 
 def _absent_name(frame: _Frame, rng: np.random.Generator) -> str | None:
+    if frame.absent_shares is not None:
+        return str(rng.choice(frame.absent, p=frame.absent_shares))
     return frame.absent[rng.integers(len(frame.absent))] if frame.absent else None
 
 
@@ -272,12 +291,22 @@ SAMPLERS: dict[str, _Sampler] = {
 }
 
 
-def _finish(family: str, frame: _Frame, draft: _Draft, rng: np.random.Generator) -> Question:
+def _chains(family: str, frame: _Frame, rows: Sequence[int], grammar: int) -> list[ChainObject]:
+    """The entries: what a family needs; version 1 of the grammar spares the depth for counting
+    alone."""
+    depth = family != "count" if grammar == 1 else FAMILIES[family].needs_depth
+    edges = grammar > 1 and family in (WIDTH, HEIGHT)
+    return [frame.chain(row, depth, edges) for row in rows]
+
+
+def _finish(
+    family: str, frame: _Frame, draft: _Draft, rng: np.random.Generator, grammar: int
+) -> Question:
     phrasing = int(rng.integers(phrasing_count(family)))
     text = render_question(family, draft.names, draft.radius_m, phrasing)
     query = Query(family, draft.names, draft.radius_m, text)
-    chains = [frame.chain(row, with_depth=family != "count") for row in draft.rows]
-    turn = final_turn(query, draft.value, chains, draft.missing)
+    chains = _chains(family, frame, draft.rows, grammar)
+    turn = final_turn(query, draft.value, chains, draft.missing, grammar)
     thought, said = turn.split(" </think> ")
     value = math.nan if draft.missing and family not in ("presence", "count") else draft.value
     return Question(
@@ -298,18 +327,22 @@ def sample_questions(
     count: int,
     families: Sequence[str] | None = None,
     none_share: float = NONE_SHARE,
+    absent_odds: Mapping[str, float] | None = None,
+    grammar: int = 1,
 ) -> list[Question]:
     """Up to `count` different questions about one frame.
 
-    `objects`: f32[M, 15], the rows of `truth.object_table` of this frame, nearest first;
+    `objects`: f32[M, len(COLUMNS)], the rows of `truth.object_table` of this frame, nearest first;
     `free_space`: metres; `families`: names from `core.query.FAMILIES`, all by default;
-    `none_share`: share of the questions about something that is not in view.
+    `none_share`: share of the questions about something that is not in view; `absent_odds`: how
+    often a name is drawn for it where it is not in view, equal for all by default; `grammar`:
+    version of the reasoning text. The questions are the same in every version.
     Fewer questions come back when the frame does not offer enough. Raises KeyError for an
     unknown family.
     """
     names = list(families) if families is not None else list(FAMILIES)
     weights = np.array([WEIGHTS[name] for name in names])
-    frame = _Frame(objects, free_space, none_share)
+    frame = _Frame(objects, free_space, none_share, absent_odds)
     questions: list[Question] = []
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for _ in range(count * 4):
@@ -320,5 +353,5 @@ def sample_questions(
         if draft is None or (family, draft.names) in seen:
             continue
         seen.add((family, draft.names))
-        questions.append(_finish(family, frame, draft, rng))
+        questions.append(_finish(family, frame, draft, rng, grammar))
     return questions

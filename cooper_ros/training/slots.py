@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,14 +22,29 @@ import torch
 from torch import Tensor
 
 from cooper_ros.core.classes import CLASS_NAMES
-from cooper_ros.reasoning.chains import ChainObject, answer, format_metres, render_chain, think
+from cooper_ros.reasoning.chains import (
+    ABSENT,
+    SEEN,
+    ChainObject,
+    answer,
+    edge_length,
+    format_metres,
+    render_chain,
+    think,
+)
+from cooper_ros.reasoning.phrasings import render_question
 from cooper_ros.reasoning.prompts import NANO_DEPTH_TURN, NANO_DIRECT, NANO_SEGMENTATION_TURN
 
 from .device import put
 
 SEES = {"answer": 3, "direct": 1, "depth": 1, "segmentation": 2, "arithmetic": 1}  # prefix blocks
 _NUMBER = re.compile(r"\d+\.\d\d")
-_PLACE = re.compile(r"[uv] \d\d")
+_PLACE = re.compile(r"\b[uvlrtb] \d\d")
+_SEEING = re.compile(rf"\b(?:{SEEN}|{ABSENT})\b")
+SEEING_WEIGHT = 5.0
+"""Weight of `seen` and `absent`: one token of thirty settles the answer."""
+SIZE_SHARE = 0.3
+"""Share of arithmetic about widths and heights, from version 2 of the grammar on."""
 
 
 class Encoder(Protocol):
@@ -49,27 +64,29 @@ class Slot:
 
 
 def digit_weights(text: str, ids: Sequence[int], encoder: Encoder) -> list[float]:
-    """Weight per token of ``text``: noise-like last digits count less.
+    """Weight per token of ``text``: noise-like last digits count less, `seen` and `absent` more.
 
     Every digit is one token, so characters map to tokens by encoding the pieces between the marks.
     """
-    low: set[int] = {m.end() - 1 for m in _NUMBER.finditer(text)}
-    soft = {m.end() - 1 for m in _PLACE.finditer(text)}
+    marks = {m.end() - 1: (m.end(), 0.4) for m in _PLACE.finditer(text)}
+    marks |= {m.end() - 1: (m.end(), 0.3) for m in _NUMBER.finditer(text)}
+    marks |= {m.start(): (m.end(), SEEING_WEIGHT) for m in _SEEING.finditer(text)}
     weights: list[float] = []
     start = 0
-    for mark in sorted(low | soft):
+    for mark, (end, weight) in sorted(marks.items()):
         weights += [1.0] * (len(encoder.encode(text[start:mark])))
-        weights.append(0.3 if mark in low else 0.4)
-        start = mark + 1
+        weights.append(weight)
+        start = end
     weights += [1.0] * len(encoder.encode(text[start:]))
     return weights if len(weights) == len(ids) else [1.0] * len(ids)
 
 
 class SlotMaker:
-    """Builds slots; ``bos`` and ``eos`` enclose every text segment."""
+    """Builds slots; ``bos`` and ``eos`` enclose every text segment, ``grammar`` is the version of
+    the reasoning text."""
 
-    def __init__(self, encoder: Encoder, bos: int, eos: int) -> None:
-        self.encoder, self.bos, self.eos = encoder, bos, eos
+    def __init__(self, encoder: Encoder, bos: int, eos: int, grammar: int = 1) -> None:
+        self.encoder, self.bos, self.eos, self.grammar = encoder, bos, eos, grammar
         self.mode = [bos, *encoder.encode(NANO_DIRECT), eos]
 
     def make(self, kind: str, question: str, turn: str, given: str = "") -> Slot:
@@ -93,21 +110,58 @@ class SlotMaker:
     def arithmetic(
         self, intrinsics: Sequence[float], width: int, height: int, rng: np.random.Generator
     ) -> Slot:
-        """Back-projection and range of an imagined object under the frame's intrinsics."""
-        fx, fy, cx, cy = (float(v) for v in intrinsics)
-        label = CLASS_NAMES[int(rng.integers(3, len(CLASS_NAMES)))]
-        u, v = int(rng.integers(100)), int(rng.integers(100))
-        d = math.exp(rng.uniform(math.log(0.3), math.log(7.5)))
-        d = round(d, 2)
-        x = ((u + 0.5) / 100 * width - 0.5 - cx) / fx * d
-        y = ((v + 0.5) / 100 * height - 0.5 - cy) / fy * d
-        item = ChainObject(label, u, v, d, x, y)
-        chain = render_chain(item)
-        cut = chain.index(" x ")
-        given = "<think> " + chain[:cut]
-        rest = chain[cut + 1 :] + " </think> " + answer(format_metres(item.distance_m))
+        """Back-projection and range of an imagined object under the frame's intrinsics, or its
+        width or height between given edges."""
+        if self.grammar > 1 and rng.random() < SIZE_SHARE:
+            return self._size(intrinsics, width, height, rng)
+        item = _imagined(intrinsics, width, height, rng)
+        question = f"how far is the {item.label} ?"
+        return self._exercise(item, question, " x ", item.distance_m)
+
+    def _size(
+        self, intrinsics: Sequence[float], width: int, height: int, rng: np.random.Generator
+    ) -> Slot:
+        item = _imagined(intrinsics, width, height, rng)
+        left, right, top, bottom = (
+            edge for middle in (item.u, item.v) for edge in _around(middle, rng)
+        )
+        item = replace(item, edges=(left, right, top, bottom))
+        fx, fy = (float(v) for v in intrinsics[:2])
+        if rng.random() < 0.5:
+            family, size = "width", edge_length(left, right, width, fx, item.d_m)
+        else:
+            family, size = "height", edge_length(top, bottom, height, fy, item.d_m)
+        return self._exercise(item, render_question(family, [item.label]), " </obj>", size)
+
+    def _exercise(self, item: ChainObject, question: str, cut: str, result: float) -> Slot:
+        """A turn of which all before ``cut`` is given and what follows from it is trained."""
+        lead = f"{SEEN} " if self.grammar > 1 else ""
+        chain = lead + render_chain(item)
+        at = chain.index(cut)
+        given = "<think> " + chain[:at]
+        rest = chain[at + 1 :] + " </think> " + answer(format_metres(result))
         assert think(chain) == given + " " + rest.split(" <answer>")[0]
-        return self.make("arithmetic", f"how far is the {label} ?", rest, given)
+        return self.make("arithmetic", question, rest, given)
+
+
+def _imagined(
+    intrinsics: Sequence[float], width: int, height: int, rng: np.random.Generator
+) -> ChainObject:
+    """An object anywhere in the picture."""
+    fx, fy, cx, cy = (float(v) for v in intrinsics)
+    label = CLASS_NAMES[int(rng.integers(3, len(CLASS_NAMES)))]
+    u, v = int(rng.integers(100)), int(rng.integers(100))
+    d = math.exp(rng.uniform(math.log(0.3), math.log(7.5)))
+    d = round(d, 2)
+    x = ((u + 0.5) / 100 * width - 0.5 - cx) / fx * d
+    y = ((v + 0.5) / 100 * height - 0.5 - cy) / fy * d
+    return ChainObject(label, u, v, d, x, y)
+
+
+def _around(middle: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Two edges in percent with a middle between them, small things more often than large ones."""
+    half = math.exp(rng.uniform(math.log(1.5), math.log(40.0)))
+    return max(0, math.floor(middle - half)), min(99, math.floor(middle + half))
 
 
 @dataclass

@@ -12,6 +12,7 @@ WHERE = {
     "camera_infos": "kinds_images",
     "compressed": "kinds_images",
     "questions": "kinds_words",
+    "turns": "kinds_words",
     "numbers": "kinds_words",
     "parameters": "kinds_words",
     "range_points": "kinds_range",

@@ -16,8 +16,10 @@ from cooper_ros.core.errors import CooperError, QuestionError
 from cooper_ros.core.query import FAMILIES, REACHABLE, Query
 from cooper_ros.core.types import Frame, Intrinsics, Status
 from cooper_ros.reasoning.canonical import canonical_question
+from cooper_ros.reasoning.chains import ChainObject, final_turn, parse_chains, render_chain
+from cooper_ros.reasoning.drafts import draft
 from cooper_ros.reasoning.grammar import parse_question
-from cooper_ros.reasoning.phrasings import WORDS, render_question
+from cooper_ros.reasoning.phrasings import WORDS, render_question, split_words, vocabulary
 from cooper_ros.reasoning.reading import MAX_LENGTH_M, read_answer
 from cooper_ros.reasoning.units import UNIT_SYMBOLS
 from cooper_ros.ros import parameters
@@ -198,7 +200,41 @@ def feed_both(value: tuple[str, Any]) -> str:
     return feed_table(value)
 
 
+def make_turn(random: np.random.Generator) -> tuple[int, str, str]:
+    """(version of the grammar, family, a turn that was changed)."""
+    version, family = int(random.integers(1, 3)), pick(random, tuple(FAMILIES))
+    names = [pick(random, CLASS_NAMES) for _ in range(FAMILIES[family].object_count)]
+    edges = (3, 47, 10, 99) if version > 1 and random.random() < 0.5 else None
+    items = [ChainObject(n, 42, 7, 1.35, 0.12, -0.3, edges) for n in names]
+    gone = names[int(random.integers(0, 2)) :]
+    turn = final_turn(Query(family, tuple(names), 0.8), 1.0, items, gone, version)
+    text = make_text(random, turn)
+    if random.random() < 0.5:
+        text = text[: int(random.integers(0, len(text) + 1))]
+    return version, family, text
+
+
+def feed_turn(value: tuple[int, str, str]) -> str:
+    """Entries hold numbers in their ranges, and guesses are words, whatever was written."""
+    version, family, text = value
+    query = Query(family, ("mug", "box")[: FAMILIES[family].object_count], 0.8)
+    items = parse_chains(text)
+    for item in items:
+        assert all(0 <= n <= 99 for n in (item.u, item.v, *(item.edges or ())))
+        assert len(parse_chains(render_chain(item))) == 1
+    read_answer(text, query)
+    guess = draft(split_words(text), query, Intrinsics.from_fov(60.0, *SIZE), version)
+    assert len(guess) < MAX_GUESS
+    number = set("0123456789.-")
+    strange = [w for w in guess if w not in vocabulary(version) and not set(w) <= number]
+    assert not strange, strange
+    return "entries" if items else "no entry"
+
+
+MAX_GUESS = 64
+
 KINDS = (
+    Kind("turns", make_turn, feed_turn),
     Kind("questions", make_question, feed_question),
     Kind("numbers", make_number, feed_number),
     Kind("parameters", make_parameter, feed_both),

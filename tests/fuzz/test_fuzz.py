@@ -27,6 +27,7 @@ REACHED = {
     "camera_infos": {"metric", "relative"},
     "compressed": {"relative", "InvalidImageError"},
     "questions": {"QuestionError", "UNPARSED"},
+    "turns": {"entries", "no entry"},
     "numbers": {"read", "UNPARSED, refused"},
     "parameters": {"accepted", "refused"},
     "range_points": {"measured", "refused"},

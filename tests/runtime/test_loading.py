@@ -8,6 +8,7 @@ import pytest
 from toy_model import make_engine  # type: ignore[import-not-found]
 
 from cooper_ros.core.errors import BackendError, ModelFolderError
+from cooper_ros.reasoning.phrasings import vocabulary
 from cooper_ros.runtime import loading
 from cooper_ros.runtime.pipeline import CooperPipeline
 from cooper_ros.runtime.tokenizer import Tokenizer
@@ -48,6 +49,15 @@ def test_ids_without_a_token_are_never_chosen(tokenizer: Tokenizer) -> None:
     assert loading.known_tokens_only(spec, tokenizer).vocab_limit == tokenizer.vocab_size
     limited = make_engine(tokenizer, vocab_limit=20).spec
     assert loading.known_tokens_only(limited, tokenizer).vocab_limit == 20
+
+
+def test_a_grammar_needs_its_words(tokenizer: Tokenizer) -> None:
+    """With `seen` as an unknown word every turn would be another text than the trained one."""
+    spec = make_engine(tokenizer, grammar=2).spec
+    with pytest.raises(ModelFolderError, match=r"model\.grammar is 2.*no word 'seen'"):
+        loading.check_words(spec, tokenizer)
+    loading.check_words(spec, Tokenizer.from_vocabulary(vocabulary(2)))
+    loading.check_words(make_engine(tokenizer).spec, tokenizer)
 
 
 def test_self_test_is_honest_where_there_is_none(tokenizer: Tokenizer) -> None:

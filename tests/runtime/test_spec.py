@@ -43,6 +43,8 @@ def test_derived_sizes(data: dict[str, Any]) -> None:
         (("perception", "interval"), [0.1], "must have 2 items"),
         (("perception", "num_timesteps"), 1, "at least 2"),
         (("map_context",), "both", "map_context"),
+        (("grammar",), 3, "grammar must be one of"),
+        (("grammar",), "2", "model.grammar must be int"),
         (("map_placement",), "above", "map_placement"),
         (("hidden_size",), 0, r"model\.hidden_size must be between 1 and 65536, got 0"),
         (("num_layers",), 10**9, "model.num_layers must be between"),

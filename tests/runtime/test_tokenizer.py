@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cooper_ros.core.errors import ModelFolderError
-from cooper_ros.reasoning.phrasings import VOCABULARY
+from cooper_ros.reasoning.phrasings import VOCABULARY, vocabulary
 from cooper_ros.runtime.tokenizer import MARKERS, Tokenizer
 
 CHAIN = (
@@ -35,6 +35,14 @@ def bytes_folder(tmp_path: Path) -> Path:
 def test_ids_are_the_places_in_the_vocabulary(words: Tokenizer) -> None:
     assert words.vocab_size == len(VOCABULARY)
     assert [words.token_id(token) for token in VOCABULARY] == list(range(len(VOCABULARY)))
+
+
+def test_words_of_a_newer_grammar_stand_behind(words: Tokenizer) -> None:
+    newer = Tokenizer.from_vocabulary(vocabulary(2))
+    assert newer.encode(CHAIN) == words.encode(CHAIN)
+    turn = "<think> seen <obj> mug u 42 v 17 l 38 r 47 t 10 b 25 </obj> absent can </think>"
+    assert newer.decode(newer.encode(turn)) == turn
+    assert set(words.unknown_words(turn)) == {"seen", "absent", "l", "r", "t", "b"}
 
 
 def test_one_token_per_digit_and_tag(words: Tokenizer) -> None:

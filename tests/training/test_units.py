@@ -9,6 +9,9 @@ torch = pytest.importorskip("torch", reason="torch (training extra) is not insta
 
 from cooper_ros.core.codecs import DepthCodec, PaletteCodec, sphere_palette  # noqa: E402
 from cooper_ros.core.types import Intrinsics  # noqa: E402
+from cooper_ros.reasoning.chains import parse_chains  # noqa: E402
+from cooper_ros.reasoning.phrasings import vocabulary  # noqa: E402
+from cooper_ros.reasoning.reading import read_answer  # noqa: E402
 from cooper_ros.runtime.rays import patch_rays  # noqa: E402
 from cooper_ros.runtime.tokenizer import Tokenizer  # noqa: E402
 from cooper_ros.training.frames import FrameStore, crop, flip, resize  # noqa: E402
@@ -84,9 +87,6 @@ def test_slots_train_the_turn_only():
 
 
 def test_arithmetic_slot_is_true():
-    from cooper_ros.reasoning.chains import parse_chains
-    from cooper_ros.reasoning.reading import read_answer
-
     tokenizer = Tokenizer.from_vocabulary()
     ids = tokenizer.marker_ids
     maker = SlotMaker(tokenizer, ids.text_start, ids.text_end)
@@ -99,6 +99,58 @@ def test_arithmetic_slot_is_true():
         assert chain.x_m == pytest.approx(
             ((chain.u + 0.5) * 1.92 - 0.5 - 95.5) / 150 * chain.d_m, abs=0.01
         )
+
+
+def maker_of(grammar: int) -> tuple[SlotMaker, Tokenizer]:
+    tokenizer = Tokenizer.from_vocabulary(vocabulary(grammar))
+    ids = tokenizer.marker_ids
+    return SlotMaker(tokenizer, ids.text_start, ids.text_end, grammar), tokenizer
+
+
+def test_whether_a_thing_is_there_weighs_five_times():
+    maker, tokenizer = maker_of(2)
+    chain = "<obj> mug u 42 v 17 d 1.35 x +0.12 y -0.30 l 38 r 47 t 10 b 25 </obj>"
+    turn = f"<think> seen {chain} absent can </think> <answer> none </answer>"
+    slot = maker.make("answer", "how wide is the mug ?", turn)
+    heavy = [slot.ids[i + 1] for i, w in enumerate(slot.weights) if w == 5.0]
+    assert tokenizer.decode(heavy) == "seen absent"
+    soft = [w for w in slot.weights if w == 0.4]
+    assert len(soft) == 6  # u, v and four edges have a second digit each
+
+
+def test_arithmetic_of_sizes_follows_from_the_edges():
+    maker, tokenizer = maker_of(2)
+    rng = np.random.default_rng(0)
+    sizes, trained = 0, set()
+    for _ in range(60):
+        slot = maker.arithmetic((150.0, 140.0, 95.5, 71.5), 192, 144, rng)
+        text = tokenizer.decode(slot.ids)
+        (chain,) = parse_chains(text)
+        assert "<think> seen <obj>" in text and "<unk>" not in text
+        value = read_answer(text).value
+        if chain.edges is None:
+            assert value == pytest.approx(chain.distance_m, abs=0.02)
+            continue
+        sizes += 1
+        left, right, top, bottom = chain.edges
+        assert 0 <= left <= chain.u <= right <= 99 and 0 <= top <= chain.v <= bottom <= 99
+        wide = (right - left) * 1.92 / 150 * chain.d_m
+        high = (bottom - top) * 1.44 / 140 * chain.d_m
+        assert value == pytest.approx(wide if "wide" in text else high, abs=0.006)
+        trained |= {slot.ids[i + 1] for i, w in enumerate(slot.weights) if w > 0}
+    assert 10 < sizes < 30
+    words = set(tokenizer.tokens(sorted(trained)))
+    assert not words & {"l", "r", "t", "b", "u", "v", "x", "seen"}  # nobody can know these
+
+
+def test_arithmetic_of_version_1_is_drawn_as_before():
+    maker, tokenizer = maker_of(1)
+    rng = np.random.default_rng(3)
+    text = tokenizer.decode(maker.arithmetic((150.0, 150.0, 95.5, 71.5), 192, 144, rng).ids)
+    assert text == (
+        "<|im_start|> how far is the bowl ? <|im_end|> <|im_start|> <think> <obj> bowl u 08 v 17 "
+        "d 3.96 x -2.10 y -1.24 </obj> </think> <answer> 4.65 m </answer> <|im_end|>"
+    )
 
 
 def test_digit_weights_match_tokens():
