@@ -1,7 +1,7 @@
-"""Write the measured figures of docs/results/*.json into the README.
+"""Write the measured figures of docs/results/*.json into docs/evaluation.md.
 
     python tools/render_results.py          # rewrite the section between the markers
-    python tools/render_results.py --check  # exit 1 where the README differs
+    python tools/render_results.py --check  # exit 1 where the page differs
 
 `eval_sim.json` is the last line of `cooper eval sim --json`, `bench*.json` that of `cooper bench`.
 """
@@ -118,8 +118,8 @@ def render() -> str:
 
 
 def main() -> int:
-    """Rewrite or check the README."""
-    path = ROOT / "README.md"
+    """Rewrite or check the page."""
+    path = ROOT / "docs" / "evaluation.md"
     text = path.read_text()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]

@@ -131,7 +131,7 @@ def _run(chosen: argparse.Namespace) -> int:
             raise
         print(
             f"cooper {chosen.subcommand}: needs the Python package {error.name!r}, which is not "
-            "installed; the README says which extra brings it",
+            "installed; docs/install.md says which extra brings it",
             file=sys.stderr,
         )
         return 1

@@ -68,7 +68,8 @@ def collect(model: str, node: str, quick: bool) -> list[Check]:
     checks += doctor.guarded("machine", (_renderer,))
     checks += doctor.model_checks(model, self_test=not quick)
     if importlib.util.find_spec("rclpy") is None:
-        found, advice = "rclpy is not installed", "needed for the node: source ROS 2, or see README"
+        found = "rclpy is not installed"
+        advice = "needed for the node: source ROS 2, or see docs/install.md"
         return [*checks, doctor.Check("ros", "rclpy", doctor.Verdict.INFO, found, advice)]
     from cooper_ros.ros import doctor as ros
     from cooper_ros.ros.environment import set_defaults

@@ -1,7 +1,7 @@
 """The topics, services and actions of the node `cooper`, in one table that documents them.
 
 Tests compare it with a running node, so that no row is missing and none is made up. Write the
-README's section anew with `python -m cooper_ros.ros.interfaces`.
+tables of docs/reference.md anew with `python -m cooper_ros.ros.interfaces`.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
 
 
 def render_markdown() -> str:
-    """The README's tables between their two markers, markers included."""
+    """The tables of docs/reference.md between their two markers, markers included."""
     lines = [INTERFACES_BEGIN, "| topic | | type | QoS | meaning |", "|---|---|---|---|---|"]
     calls = ["", "| service, action | type | meaning |", "|---|---|---|"]
     for spec in INTERFACES:

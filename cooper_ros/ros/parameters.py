@@ -319,7 +319,7 @@ def _show(value: Any) -> str:
 
 
 def render_markdown() -> str:
-    """The README's table between its two markers, markers included."""
+    """The table of docs/reference.md between its two markers, markers included."""
     lines = [
         PARAMETERS_BEGIN,
         "| parameter | type | default | allowed | takes effect | meaning |",

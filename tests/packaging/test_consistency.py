@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_XML = ElementTree.parse(ROOT / "package.xml").getroot()
 CMAKE = (ROOT / "CMakeLists.txt").read_text()
 README = (ROOT / "README.md").read_text()
+INSTALL = (ROOT / "docs" / "install.md").read_text()
 
 
 def requirements(extra: str) -> set[str]:
@@ -117,18 +118,18 @@ EIGHT = {
 
 
 @pytest.mark.parametrize("name", EIGHT)
-def test_readme_table_says_where_a_package_comes_from(name: str) -> None:
+def test_install_table_says_where_a_package_comes_from(name: str) -> None:
     extra, distribution = EIGHT[name]
     assert distribution in requirements(extra)
-    row = re.search(rf"^\| `{name}` \|(.+)\|$", README, re.MULTILINE)
-    assert row, f"the README's table has no row for {name}"
+    row = re.search(rf"^\| `{name}` \|(.+)\|$", INSTALL, re.MULTILINE)
+    assert row, f"the table of docs/install.md has no row for {name}"
     cells = [cell.strip() for cell in row[1].split("|")]
     assert len(cells) == 3 and all(cells), "where used, what brings it, what happens without"
     assert (f"`{extra}`" if extra else "always") in cells[1]
 
 
-def test_readme_table_names_no_extra_that_does_not_exist() -> None:
-    table = README[README.index("| package |"):]
+def test_install_table_names_no_extra_that_does_not_exist() -> None:
+    table = INSTALL[INSTALL.index("| package |"):]
     table = table[: table.index("\n\n")]
     for extra in re.findall(r"extra `([^`]+)`", table):
         assert requirements(extra), extra

@@ -1,4 +1,4 @@
-"""The README's figures are those of the committed results."""
+"""The figures of docs/evaluation.md are those of the committed results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_readme_shows_the_committed_results():
+def test_the_page_shows_the_committed_results():
     script = ROOT / "tools" / "render_results.py"
     done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr or "run python tools/render_results.py"

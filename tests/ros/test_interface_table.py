@@ -1,4 +1,4 @@
-"""One table of topics, services and actions: the README follows it, the sources have every name.
+"""One table of topics, services and actions: docs/reference.md and the sources follow it.
 
 That a running node has these names and no others is in test_node_names.py.
 """
@@ -38,11 +38,11 @@ def literal(spec: InterfaceSpec) -> re.Pattern[str]:
                       rf'{re.escape(spec.name)}"')  # fmt: skip
 
 
-def test_the_readme_has_the_tables(root: Path) -> None:
-    readme = (root / "README.md").read_text(encoding="utf-8")
+def test_the_reference_has_the_tables(root: Path) -> None:
+    page = (root / "docs" / "reference.md").read_text(encoding="utf-8")
     pattern = re.escape(INTERFACES_BEGIN) + ".*?" + re.escape(INTERFACES_END)
-    section = re.search(pattern, readme, re.DOTALL)
-    assert section, "README.md has no interface section"
+    section = re.search(pattern, page, re.DOTALL)
+    assert section, "docs/reference.md has no interface section"
     assert section.group(0) + "\n" == render_markdown(), (
         "write it anew with: python -m cooper_ros.ros.interfaces"
     )

@@ -1,4 +1,4 @@
-"""One table of parameters: the README, the parameter file and the node follow it."""
+"""One table of parameters: docs/reference.md, the parameter file and the node follow it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cooper_ros.ros.parameters import (
 BY_NAME = {spec.name: spec for spec in PARAMETERS}
 
 
-def test_the_readme_has_the_table(root: Path) -> None:
-    readme = (root / "README.md").read_text(encoding="utf-8")
+def test_the_reference_has_the_table(root: Path) -> None:
+    page = (root / "docs" / "reference.md").read_text(encoding="utf-8")
     pattern = re.escape(PARAMETERS_BEGIN) + ".*?" + re.escape(PARAMETERS_END)
-    section = re.search(pattern, readme, re.DOTALL)
-    assert section, "README.md has no parameter section"
+    section = re.search(pattern, page, re.DOTALL)
+    assert section, "docs/reference.md has no parameter section"
     assert section.group(0) + "\n" == render_markdown(), (
         "write it anew with: python -m cooper_ros.ros.parameters"
     )
