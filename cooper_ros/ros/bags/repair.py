@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.metadata import dump_qos_v9
-from ruamel.yaml import YAML
 
 from cooper_ros.core.errors import BagError
 from cooper_ros.ros.bags.mcap_scan import scan
@@ -110,11 +109,7 @@ def _metadata(
         "custom_data": None,
         "ros_distro": "rosbags",
     }
-    stream = StringIO()
-    yaml = YAML(typ="safe")
-    yaml.default_flow_style = False
-    yaml.dump({"rosbag2_bagfile_information": information}, stream)
-    return stream.getvalue()
+    return str(yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False))
 
 
 def _span(start_ns: int, duration_ns: int, count: int) -> dict[str, Any]:
