@@ -50,7 +50,7 @@ class CountingBackend:
         self.calls["autoencoder_decoder"] += 1
         return self._backend.autoencoder_decoder(latent)
 
-    def class_scores(self, latent: Float) -> tuple[Float, Float]:
+    def class_scores(self, latent: Float) -> Float:
         """See `Backend.class_scores`."""
         self.calls["autoencoder_decoder"] += 1
         return self._backend.class_scores(latent)

@@ -71,10 +71,9 @@ class TorchBackend:
         """Picture [1, 3, H, W]."""
         return self._run("autoencoder_decoder", latent)[0]
 
-    def class_scores(self, latent: Array) -> tuple[Array, Array]:
-        """Picture [1, 3, H, W] and class scores [1, K, H, W], of a model with class head."""
-        image, scores = self._run("autoencoder_decoder", latent)
-        return image, scores
+    def class_scores(self, latent: Array) -> Array:
+        """Class scores [1, K, H, W], of a model with class head."""
+        return self._run("autoencoder_decoder", latent)[1]
 
     def und(
         self,

@@ -51,9 +51,9 @@ class Backend(Protocol):
         """Latent [1, C, h, w] -> image [1, 3, H, W], nominally in [-1, 1] but not clipped."""
         ...
 
-    def class_scores(self, latent: Float) -> tuple[Float, Float]:
-        """Latent [1, C, h, w] -> image and class scores (logits) [1, K, H, W]; only of a model
-        whose spec has `segmentation.scores`."""
+    def class_scores(self, latent: Float) -> Float:
+        """Latent [1, C, h, w] -> class scores (logits) [1, K, H, W]; only of a model whose spec
+        has `segmentation.scores`."""
         ...
 
     def und(

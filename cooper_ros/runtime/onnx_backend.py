@@ -103,12 +103,11 @@ class OnnxBackend:
 
     def autoencoder_decoder(self, latent: Float) -> Float:
         """Latent [1, C, h, w] -> image [1, 3, H, W]."""
-        return self._run("autoencoder_decoder", {"latent": latent})[0]
+        return self._run("autoencoder_decoder", {"latent": latent}, ["image"])[0]
 
-    def class_scores(self, latent: Float) -> tuple[Float, Float]:
-        """Latent [1, C, h, w] -> image [1, 3, H, W], scores [1, K, H, W]."""
-        image, scores = self._run("autoencoder_decoder", {"latent": latent})
-        return image, scores
+    def class_scores(self, latent: Float) -> Float:
+        """Latent [1, C, h, w] -> scores [1, K, H, W]."""
+        return self._run("autoencoder_decoder", {"latent": latent}, ["scores"])[0]
 
     def und(
         self,
@@ -169,10 +168,20 @@ class OnnxBackend:
         outputs = self._run(graph, inputs)
         return dict(zip(self.folder.graphs[graph].output_names(), outputs, strict=True))
 
-    def _run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
+    def _run(
+        self,
+        graph: str,
+        inputs: Mapping[str, NDArray[Any]],
+        outputs: Sequence[str] | None = None,
+    ) -> list[Any]:
+        """All outputs of a graph, or those named; what only others need is not computed then."""
         session = self._session(graph)
+        options = None
+        if outputs is not None:
+            options = self._ort.RunOptions()
+            options.only_execute_path_to_fetches = True
         try:
-            return cast("list[Any]", session.run(None, dict(inputs)))
+            return cast("list[Any]", session.run(outputs, dict(inputs), options))
         except Exception as error:  # the library's own kinds are not public
             shapes = ", ".join(f"{k} {v.dtype}{list(v.shape)}" for k, v in inputs.items())
             raise BackendError(f"graph '{graph}' refused its inputs ({shapes}): {error}") from error

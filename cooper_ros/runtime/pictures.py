@@ -81,7 +81,7 @@ def decode_latents(engine: Engine, tokens: Float, rows: int, columns: int) -> Fl
 def decode_scores(engine: Engine, tokens: Float, rows: int, columns: int) -> Float:
     """Class scores [K, H, W] of packed latent tokens [N, c] of a segmentation map."""
     latent = unpack_latents(tokens, rows, columns, engine.spec.latent_patch)
-    return engine.backend.class_scores(latent)[1][0]
+    return engine.backend.class_scores(latent)[0]
 
 
 def unit_range(picture: Float) -> Float:

@@ -240,3 +240,15 @@ def test_a_folder_with_other_things_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no model folder"):
         export_model(small_model(), Tokenizer.from_vocabulary(), tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_output_alone_equals_itself_beside_others(model_folder: Path) -> None:
+    """The decoder's picture and its scores are asked for one at a time, and what only the other
+    needs is not computed."""
+    folder = ModelFolder.open(model_folder)
+    backend = OnnxBackend(folder, threads=1)
+    latent = np.random.default_rng(0).normal(size=(1, 4, 6, 4)).astype(np.float32)
+    both = backend.run("autoencoder_decoder", {"latent": latent})
+    assert set(both) == {"image", "scores"}
+    np.testing.assert_allclose(backend.autoencoder_decoder(latent), both["image"], atol=1e-6)
+    np.testing.assert_allclose(backend.class_scores(latent), both["scores"], atol=1e-6)

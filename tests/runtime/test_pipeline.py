@@ -81,11 +81,11 @@ def test_classes_are_read_from_scores_where_the_model_gives_them(
         context.segmentation().score, by_colour.segmentation().score, atol=1e-6
     )
 
-    def sofa(latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sofa(latent: np.ndarray) -> np.ndarray:
         image = backend.autoencoder_decoder(latent)
         scores = np.zeros((1, len(settings.names), *image.shape[2:]), np.float32)
         scores[:, 7] = 3.0
-        return image, scores
+        return scores
 
     backend.class_scores = sofa  # type: ignore[attr-defined, method-assign]
     again = CooperPipeline(scored, "toy@1").see(frame)

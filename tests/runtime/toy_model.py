@@ -88,10 +88,10 @@ class NumpyBackend:
         size = self.spec.autoencoder_downsample
         return np.tanh(latent[:, :3]).repeat(size, 2).repeat(size, 3)
 
-    def class_scores(self, latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def class_scores(self, latent: np.ndarray) -> np.ndarray:
         image = self.autoencoder_decoder(latent)
         assert self.spec.segmentation is not None
-        return image, self.spec.segmentation.codec().logits(image[0])[None]
+        return self.spec.segmentation.codec().logits(image[0])[None]
 
     def und(
         self, embeds: Any, cos: Any, sin: Any, bias: Any, past_k: Any, past_v: Any, rows: Any
