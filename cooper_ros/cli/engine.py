@@ -65,13 +65,13 @@ def _check(args: argparse.Namespace) -> int:
     from cooper_ros.core.paths import find_model_folder
     from cooper_ros.deploy.engines import find_engine
     from cooper_ros.deploy.targets import builder_version, find_builder, find_target
-    from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
+    from cooper_ros.runtime.folder import ModelFolder
 
     folder = ModelFolder.open(find_model_folder(args.folder))
     target = find_target(args.target)
     module = find_builder(target)
     builder = f"{module} {builder_version(module)}"
-    found = {g: find_engine(folder, g, target, builder) for g in GRAPH_NAMES}
+    found = {g: find_engine(folder, g, target, builder) for g in folder.graphs}
     for graph, record in found.items():
         print(f"{graph:20s} {'built' if record else 'not built (or damaged)'}")
     if args.json:

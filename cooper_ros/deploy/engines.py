@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cooper_ros.deploy.targets import (
     find_builder,
     find_target,
 )
-from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder, file_sha256
+from cooper_ros.runtime.folder import ModelFolder, file_sha256
 from cooper_ros.runtime.signature import GraphSignature
 
 BUILD_TIMEOUT_S = 3600.0
@@ -86,7 +86,7 @@ def engine_key(folder: ModelFolder, graph: str, target: Target, builder: str) ->
 def build_engines(
     folder: ModelFolder,
     target_name: str,
-    graphs: tuple[str, ...] = GRAPH_NAMES,
+    graphs: Sequence[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[EngineRecord]:
     """Build what is not in the cache yet.
@@ -98,6 +98,7 @@ def build_engines(
     module = find_builder(target)
     builder = f"{module} {builder_version(module)}"
     records = []
+    graphs = graphs or tuple(folder.graphs)
     for number, graph in enumerate(graphs):
         if progress:
             progress(graph, number, len(graphs))

@@ -41,6 +41,7 @@ def graph_profiles(spec: ModelSpec) -> dict[str, Mapping[str, Range]]:
         "vision_encoder": {"height": height, "width": width, "tokens": vision},
         "autoencoder_encoder": {"height": map_height, "width": map_width, **latent_sides},
         "autoencoder_decoder": {"height": map_height, "width": map_width, **latent_sides},
+        "class_decoder": {"height": map_height, "width": map_width, **latent_sides},
         "und": {"batch": BATCH, "seq": seq, "past": past, "rows": ROWS},
         "gen": {"batch": BATCH, "tokens": latent, "past": past},
     }

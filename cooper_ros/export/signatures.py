@@ -1,4 +1,4 @@
-"""Inputs, outputs and symbolic shapes of the five graphs, derived from a configuration."""
+"""Inputs, outputs and symbolic shapes of the graphs, derived from a configuration."""
 
 from __future__ import annotations
 
@@ -49,16 +49,12 @@ def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
         vision_inputs.append(real("rays", 1, "tokens", config.ray_channels))
     image = real("image", 1, 3, "height", "width")
     latent = real("latent", 1, channels, "latent_height", "latent_width")
-    drawn = [image]
-    if config.autoencoder.get("class_head"):
-        classes = _number(config.autoencoder, "class_head")
-        drawn.append(real("scores", 1, classes, "height", "width"))
-    graphs = (
+    graphs: tuple[GraphSignature, ...] = (
         GraphSignature(
             "vision_encoder", tuple(vision_inputs), (real("tokens", 1, "tokens", hidden),)
         ),
         GraphSignature("autoencoder_encoder", (image,), (latent,)),
-        GraphSignature("autoencoder_decoder", (latent,), tuple(drawn)),
+        GraphSignature("autoencoder_decoder", (latent,), (image,)),
         GraphSignature(
             "und",
             (
@@ -96,6 +92,9 @@ def graph_signatures(config: CooperConfig) -> dict[str, GraphSignature]:
             ),
         ),
     )
+    if config.autoencoder.get("class_head"):
+        scores = real("scores", 1, _number(config.autoencoder, "class_head"), "height", "width")
+        graphs += (GraphSignature("class_decoder", (latent,), (scores,)),)
     return {graph.name: graph for graph in graphs}
 
 
@@ -106,7 +105,7 @@ def example_sizes(config: CooperConfig, graph: str, which: int) -> dict[str, int
     if graph == "vision_encoder":
         patch = _number(config.vision, "patch_size")
         sizes.update(height=rows * patch, width=columns * patch, tokens=rows * columns)
-    elif graph.startswith("autoencoder"):
+    elif graph.startswith("autoencoder") or graph == "class_decoder":
         patch, down = config.latent_patch_size, config.autoencoder_downsample
         sizes.update(latent_height=rows * patch, latent_width=columns * patch)
         sizes.update(height=rows * patch * down, width=columns * patch * down)

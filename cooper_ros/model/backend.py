@@ -73,7 +73,7 @@ class TorchBackend:
 
     def class_scores(self, latent: Array) -> Array:
         """Class scores [1, K, H, W], of a model with class head."""
-        return self._run("autoencoder_decoder", latent)[1]
+        return self._run("class_decoder", latent)[0]
 
     def und(
         self,

@@ -1,4 +1,4 @@
-"""The five graphs of a model folder as torch modules: input and output names are the ONNX names.
+"""The graphs of a model folder as torch modules: input and output names are the ONNX names.
 
 The torch backend runs them and the exporter traces them, so what is tested is what is shipped.
 """
@@ -45,17 +45,15 @@ class AutoencoderDecoderGraph(nn.Module):
         return self.autoencoder.decode(latent)
 
 
-class MapDecoderGraph(nn.Module):
-    """latent [B,C,h,w] -> image [B,3,H,W], scores [B,K,H,W]: the decoder of a model with class
-    head."""
+class ClassDecoderGraph(nn.Module):
+    """latent [B,C,h,w] -> scores [B,K,H,W], of a model with class head."""
 
     def __init__(self, model: CooperModel) -> None:
         super().__init__()
         self.autoencoder = model.autoencoder
 
-    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        coarse = self.autoencoder.coarse(latent)
-        return self.autoencoder.picture(coarse), self.autoencoder.scores(coarse)
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.autoencoder.scores(self.autoencoder.coarse(latent))
 
 
 class UndGraph(nn.Module):
@@ -120,7 +118,7 @@ def build_graphs(model: CooperModel) -> dict[str, nn.Module]:
     model.eval()
     kinds = dict(GRAPHS)
     if model.autoencoder.class_head is not None:
-        kinds["autoencoder_decoder"] = MapDecoderGraph
+        kinds["class_decoder"] = ClassDecoderGraph
     return {name: graph(model).eval() for name, graph in kinds.items()}
 
 

@@ -33,6 +33,7 @@ FORMAT = "cooper_ros model folder"
 FORMAT_VERSION = 2
 TOKENIZER = "tokenizer.json"
 GRAPH_NAMES = ("vision_encoder", "autoencoder_encoder", "autoencoder_decoder", "und", "gen")
+OPTIONAL_GRAPHS = ("class_decoder",)  # of models that give a score per class
 GRAPH_KINDS = ("cpu", "gpu")
 CHECKS = ("auto", "full", "size")
 MAX_MANIFEST_BYTES = 16 * 2**20
@@ -65,7 +66,8 @@ class ModelFolder:
         missing = [name for name in GRAPH_NAMES if name not in graphs]
         if missing:
             raise ModelFolderError(f"{path / MANIFEST} lacks graph '{missing[0]}'; {EXPORT_AGAIN}")
-        self.graphs = {name: GraphSignature.from_dict(name, graphs[name]) for name in GRAPH_NAMES}
+        present = [*GRAPH_NAMES, *(name for name in OPTIONAL_GRAPHS if name in graphs)]
+        self.graphs = {name: GraphSignature.from_dict(name, graphs[name]) for name in present}
         self._contents = ModelFiles(path, self.files)
         self._weights: set[str] = set()
 

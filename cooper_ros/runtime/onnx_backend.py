@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.errors import BackendError, CooperError
-from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
+from cooper_ros.runtime.folder import ModelFolder
 from cooper_ros.runtime.onnx_file import check_external_data
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class OnnxBackend:
         self._lock = threading.Lock()
         self._closed = False
 
-    def load(self, graphs: Sequence[str] = GRAPH_NAMES) -> None:
+    def load(self, graphs: Sequence[str] | None = None) -> None:
         """Create the sessions of these graphs now instead of at their first call."""
-        for graph in graphs:
+        for graph in graphs or self.folder.graphs:
             self._session(graph)
 
     def close(self) -> None:
@@ -103,11 +103,11 @@ class OnnxBackend:
 
     def autoencoder_decoder(self, latent: Float) -> Float:
         """Latent [1, C, h, w] -> image [1, 3, H, W]."""
-        return self._run("autoencoder_decoder", {"latent": latent}, ["image"])[0]
+        return self._run("autoencoder_decoder", {"latent": latent})[0]
 
     def class_scores(self, latent: Float) -> Float:
         """Latent [1, C, h, w] -> scores [1, K, H, W]."""
-        return self._run("autoencoder_decoder", {"latent": latent}, ["scores"])[0]
+        return self._run("class_decoder", {"latent": latent})[0]
 
     def und(
         self,
@@ -168,20 +168,10 @@ class OnnxBackend:
         outputs = self._run(graph, inputs)
         return dict(zip(self.folder.graphs[graph].output_names(), outputs, strict=True))
 
-    def _run(
-        self,
-        graph: str,
-        inputs: Mapping[str, NDArray[Any]],
-        outputs: Sequence[str] | None = None,
-    ) -> list[Any]:
-        """All outputs of a graph, or those named; what only others need is not computed then."""
+    def _run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
         session = self._session(graph)
-        options = None
-        if outputs is not None:
-            options = self._ort.RunOptions()
-            options.only_execute_path_to_fetches = True
         try:
-            return cast("list[Any]", session.run(outputs, dict(inputs), options))
+            return cast("list[Any]", session.run(None, dict(inputs)))
         except Exception as error:  # the library's own kinds are not public
             shapes = ", ".join(f"{k} {v.dtype}{list(v.shape)}" for k, v in inputs.items())
             raise BackendError(f"graph '{graph}' refused its inputs ({shapes}): {error}") from error
@@ -195,7 +185,7 @@ class OnnxBackend:
                 raise BackendError(f"the backend of model '{self.folder.name}' was closed")
             if graph not in self._sessions:
                 self._sessions[graph] = self._create(graph)
-                if len(self._sessions) == len(GRAPH_NAMES):
+                if len(self._sessions) == len(self.folder.graphs):
                     self.folder.put_away()
             return self._sessions[graph]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.errors import ModelFolderError, shown
-from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
+from cooper_ros.runtime.folder import ModelFolder
 
 SELFTEST = "selftest.npz"
 TOLERANCE = 1e-3
@@ -64,7 +64,7 @@ def run_selftest(
     """
     arrays = _read(folder)
     results = []
-    for graph in GRAPH_NAMES:
+    for graph in folder.graphs:
         inputs = _part(arrays, f"{graph}/in/")
         expected = _part(arrays, f"{graph}/out/")
         if not inputs or not expected:

@@ -23,9 +23,11 @@ from cooper_ros.export.signatures import CHECK, TRACE, example_sizes, graph_sign
 from cooper_ros.export.tracing import ExportError
 from cooper_ros.export.weights import read_index
 from cooper_ros.model.graphs import build_graphs
-from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder
+from cooper_ros.runtime.folder import GRAPH_NAMES, OPTIONAL_GRAPHS, ModelFolder
 from cooper_ros.runtime.onnx_backend import OnnxBackend
 from cooper_ros.runtime.selftest import relative_error, run_selftest
+
+EVERY = (*GRAPH_NAMES, *OPTIONAL_GRAPHS)
 
 
 def _torch_graphs() -> dict[str, torch.nn.Module]:
@@ -40,7 +42,7 @@ def _inputs(graph: str, sizes: dict[str, int]) -> dict[str, np.ndarray[Any, Any]
 
 
 @pytest.mark.parametrize("which", [TRACE, CHECK])
-@pytest.mark.parametrize("graph", GRAPH_NAMES)
+@pytest.mark.parametrize("graph", EVERY)
 @pytest.mark.parametrize(("kind", "tolerance"), [("cpu", 1e-5), ("gpu", 1e-2)])
 def test_graph_equals_torch(
     model_folder: Path, graph: str, which: int, kind: str, tolerance: float
@@ -73,7 +75,7 @@ def test_selftest_passes_and_notices_a_difference(model_folder: Path) -> None:
     folder = ModelFolder.open(model_folder)
     backend = OnnxBackend(folder, threads=1)
     results = run_selftest(folder, backend)
-    assert {r.graph for r in results} == set(GRAPH_NAMES)
+    assert {r.graph for r in results} == set(EVERY)
     assert all(r.passed for r in results)
 
     class Wrong:
@@ -97,11 +99,11 @@ def test_weights_are_stored_once_in_half_precision(model_folder: Path) -> None:
     assert len(shards) > 1
     assert sorted(names) == sorted(dict(small_model().named_parameters()))
     graphs = sum(
-        folder.graph_file(g, k).stat().st_size for g in GRAPH_NAMES for k in ("cpu", "gpu")
+        folder.graph_file(g, k).stat().st_size for g in EVERY for k in ("cpu", "gpu")
     )
     parameters = folder.manifest["weights"]["parameters"]
     assert sum(s.stat().st_size for s in shards) < 2 * parameters + 40_000
-    for graph in GRAPH_NAMES:
+    for graph in EVERY:
         for kind in ("cpu", "gpu"):
             _check_external(folder, graph, kind)
     assert graphs < 2_000_000
@@ -240,15 +242,3 @@ def test_a_folder_with_other_things_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no model folder"):
         export_model(small_model(), Tokenizer.from_vocabulary(), tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
-
-
-def test_an_output_alone_equals_itself_beside_others(model_folder: Path) -> None:
-    """The decoder's picture and its scores are asked for one at a time, and what only the other
-    needs is not computed."""
-    folder = ModelFolder.open(model_folder)
-    backend = OnnxBackend(folder, threads=1)
-    latent = np.random.default_rng(0).normal(size=(1, 4, 6, 4)).astype(np.float32)
-    both = backend.run("autoencoder_decoder", {"latent": latent})
-    assert set(both) == {"image", "scores"}
-    np.testing.assert_allclose(backend.autoencoder_decoder(latent), both["image"], atol=1e-6)
-    np.testing.assert_allclose(backend.class_scores(latent), both["scores"], atol=1e-6)
