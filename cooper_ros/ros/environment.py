@@ -19,6 +19,7 @@ PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 PROFILE_VARIABLES = (PROFILE_VARIABLE, "FASTDDS_DEFAULT_PROFILES_FILE")
 """Of Fast DDS 2 (Jazzy) and of Fast DDS 3 (Kilted)."""
 PROFILE_FILE = "config/fastdds_shm.xml"
+QOS_VARIABLE = "RMW_FASTRTPS_USE_QOS_FROM_XML"
 LOG_VARIABLE = "ROS_LOG_DIR"
 
 
@@ -28,7 +29,8 @@ def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
     * Fast DDS profile: the default shared-memory segment (512 KiB) is smaller than one VGA image.
       Images are then cut into fragments, and a best-effort reader loses two thirds of them. The
       profile gives 32 MiB. Both sides of a topic need it, so the cameras should have it too; see
-      the launch files.
+      the launch files. It also gives back the memory of a message that was read: by default, a
+      queue of 256 questions keeps the room of the largest 256 images that came with them.
     * Resource index: ROS wheels in a virtual environment set no AMENT_PREFIX_PATH, and asking the
       index for the share directory would fail.
     * One OpenMP thread for numpy's and OpenCV's small work, and sleeping instead of spinning while
@@ -43,6 +45,8 @@ def set_defaults(environment: MutableMapping[str, str] = os.environ) -> None:
             environment.update(dict.fromkeys(PROFILE_VARIABLES, profile))
         except FileNotFoundError:
             pass  # images still arrive, some of them late or not at all
+    if any(environment.get(v, "").endswith(PROFILE_FILE) for v in PROFILE_VARIABLES):
+        environment.setdefault(QOS_VARIABLE, "1")  # a profile of others says nothing of memory
     if (Path(sys.prefix) / "share" / "ament_index").is_dir():
         environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

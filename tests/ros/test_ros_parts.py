@@ -204,7 +204,13 @@ def test_the_environment_keeps_what_the_user_said() -> None:
     newer = {"FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml"}
     environment.set_defaults(newer)
     assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in newer
+    used = "RMW_FASTRTPS_USE_QOS_FROM_XML"
+    assert empty[used] == "1" and used not in mine and used not in newer
+    launched = {"FASTRTPS_DEFAULT_PROFILES_FILE": profile}
+    environment.set_defaults(launched)
+    assert launched[used] == "1", "launch files give the profile to all nodes"
     text = open(profile, encoding="utf-8").read()
+    assert text.count("<historyMemoryPolicy>DYNAMIC<") == 2  # of readers and of writers
     assert "SHM" in text and "segment_size" in text
 
 
