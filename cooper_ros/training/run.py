@@ -145,6 +145,19 @@ def parse_sizes(
     return out
 
 
+WORD_TABLES = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
+
+
+def newest_words(tokenizer: Tokenizer) -> Tokenizer:
+    """The vocabulary of today where it only adds words behind those of ``tokenizer``."""
+    newest = Tokenizer.from_vocabulary()
+    if not tokenizer.word_level or newest.vocab_size <= tokenizer.vocab_size:
+        return tokenizer
+    words = [tokenizer.decode([i]) for i in range(tokenizer.vocab_size)]
+    same = words == [newest.decode([i]) for i in range(tokenizer.vocab_size)]
+    return newest if same else tokenizer
+
+
 def grow(model: CooperModel, smaller: CooperModel) -> None:
     """Take over all weights of ``smaller`` that ``model`` has in the same shape; new parts stay.
 
@@ -153,6 +166,9 @@ def grow(model: CooperModel, smaller: CooperModel) -> None:
     """
     own, other = model.state_dict(), smaller.state_dict()
     fits = {n: t for n, t in other.items() if n in own and own[n].shape == t.shape}
+    for name in WORD_TABLES:  # new words stand behind the old ones
+        if name not in fits and own[name].shape[1:] == other[name].shape[1:]:
+            fits[name] = torch.cat([other[name], own[name][len(other[name]) :]])
     model.load_state_dict(fits, strict=False)
     print(f"{len(fits)} of {len(own)} tensors are those of the start model")
 
@@ -188,6 +204,8 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
     if smaller is not None and not o.config:
         model = smaller
     else:
+        if o.stage == "sft":  # the stage that learns words
+            tokenizer = newest_words(tokenizer)
         config = training_config(o.config or None, tokenizer.vocab_size, token_ids(tokenizer))
         if smaller is not None:
             known = smaller.config.autoencoder  # with the scale of its latents

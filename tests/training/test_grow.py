@@ -43,6 +43,29 @@ def test_more_layers_over_the_features_change_nothing_at_first(grown):
     assert sum(p.numel() for p in large.parameters()) > sum(p.numel() for p in small.parameters())
 
 
+def test_new_words_stand_behind_the_old_ones(grown, tiny_config, tmp_path):
+    """An older vocabulary keeps its ids, its embeddings and its output rows."""
+    from cooper_ros.reasoning.phrasings import VOCABULARY
+    from cooper_ros.runtime.tokenizer import Tokenizer
+
+    fewer = Tokenizer.from_vocabulary(VOCABULARY[:-3])
+    config = run.training_config(str(tiny_config), fewer.vocab_size, run.token_ids(fewer))
+    old = run.CooperModel(config)
+    older = tmp_path / "older" / "model"
+    save_model(old, older, torch.float32)
+    fewer.save(older / "tokenizer.json")
+    _, tokenizer = run.build(run.TrainOptions("see", "", "", "", start=str(older),
+                                                 config=str(tiny_config)))  # fmt: skip
+    assert tokenizer.vocab_size == fewer.vocab_size  # only the stage of words adds some
+    new, tokenizer = run.build(run.TrainOptions("sft", "", "", "", start=str(older),
+                                                config=str(tiny_config)))  # fmt: skip
+    assert tokenizer.vocab_size == fewer.vocab_size + 3
+    for name in run.WORD_TABLES:
+        rows = dict(new.named_parameters())[name]
+        assert torch.equal(rows[: fewer.vocab_size], dict(old.named_parameters())[name])
+        assert len(rows) == tokenizer.vocab_size
+
+
 def test_latents_keep_their_scale(grown):
     assert grown[1].autoencoder.scale == 0.5
 
