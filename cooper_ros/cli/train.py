@@ -92,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sft: share of frames of whose picture the answers see only a part",
     )
     parser.add_argument(
+        "--score-frames", type=int, default=64, help="sft: frames of which evaluation asks"
+    )
+    parser.add_argument(
         "--sizes",
         nargs="*",
         default=[],

@@ -75,6 +75,7 @@ class TrainOptions:
     pointing: float = 0.5
     apart: float = 0.5
     view_dropout: float = 0.5
+    score_frames: int = 64
     profile: bool = False
     go_on: str = ""
 
@@ -296,7 +297,7 @@ def build_stage(
             question_source(),
             o.batch or 12,
             replay=o.replay,
-            score=AnswerScore(val, tokenizer),
+            score=AnswerScore(val, tokenizer, o.score_frames),
             fused=fused_settings(model.config),
             pointing=o.pointing,
             apart=o.apart,

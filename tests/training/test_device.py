@@ -102,6 +102,7 @@ def test_no_step_mixes_host_and_device(
     o = run.TrainOptions(
         stage, str(shards), str(shards), str(tmp_path), config=str(tiny_config),
         sizes=["0:64x48:4"], batch=4, replay=2, photos=str(photo_folder),
+        score_frames=2,
     )  # fmt: skip
     # on a GPU PyTorch runs the frozen convolutions
     monkeypatch.setattr(stage1, "FrozenTower", lambda tower: FrozenTower(tower, engine=False))

@@ -31,6 +31,7 @@ def options(stage: str, shards: Path, out: Path, **kwargs) -> run.TrainOptions:
         "hold": 0.8,
         "ema": 0.9,
         "sizes": ["0:64x48:8"],
+        "score_frames": 4,
         "numbers": "float32",  # as fast as any at this size, and nothing is measured
     }
     return run.TrainOptions(stage, str(shards), str(shards), str(out), **{**base, **kwargs})
@@ -55,7 +56,7 @@ def test_twenty_steps_lower_every_loss(shards, photo_folder, tiny_config, tmp_pa
     run.train(options("autoencoder", shards, ae, steps=20, config=str(tiny_config)))
     falls(ae, "depth", "class")
     # The losses of drawn maps say something only behind a decoder that can draw.
-    run.train(options("autoencoder", shards, ae, steps=80, config=str(tiny_config)))
+    run.train(options("autoencoder", shards, ae, steps=45, config=str(tiny_config)))
     photos = {"photos": str(photo_folder)}
     run.train(options("see", shards, see, steps=20, start=str(ae / "model"), **photos))
     falls(see, "seen_depth", "seen_class")
