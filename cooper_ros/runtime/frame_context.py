@@ -348,7 +348,7 @@ class FrameContext:
 
     def _use(self, kind: MapKind, picture: Float) -> None:
         if self.spec.map_context == "fused":  # its context is made of the picture, not of latents
-            tokens = np.zeros((0, self.spec.latent_dim), np.float32)
+            tokens: Float = np.zeros((0, self.spec.latent_dim), np.float32)
         else:
             tokens = encode_latents(self.engine, picture)
         self.put_map(GeneratedMap(kind, tokens, picture))
