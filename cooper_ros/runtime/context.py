@@ -153,9 +153,18 @@ def encode_vision(engine: Engine, picture: Float, intrinsics: Intrinsics | None 
     positions = grid_position_ids(rows, columns, spec.vision_grid_side)
     rays = None
     if spec.ray_channels:
-        usable = intrinsics if intrinsics is not None else nominal_intrinsics(width, height)
-        rays = patch_rays(usable, rows, columns, spec.vision_patch)[None]
+        rays = _rays(spec, intrinsics, height, width)[None]
     return engine.backend.vision_encoder(picture[None], positions, rays)[0]
+
+
+def _rays(spec: ModelSpec, intrinsics: Intrinsics | None, height: int, width: int) -> Float:
+    """Camera rays [N, C] of a picture. Without a calibration they are zeros for a model that was
+    trained with unknown cameras, else those of a nominal one."""
+    rows, columns = spec.vision_grid(height, width)
+    if intrinsics is None and spec.unknown_camera:
+        return np.zeros((rows * columns, spec.ray_channels), np.float32)
+    usable = intrinsics if intrinsics is not None else nominal_intrinsics(width, height)
+    return patch_rays(usable, rows, columns, spec.vision_patch)
 
 
 def denoise(

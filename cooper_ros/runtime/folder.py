@@ -20,7 +20,7 @@ from cooper_ros.core.errors import ModelFolderError, shown
 from cooper_ros.runtime.files import EXPORT_AGAIN, FileEntry, ModelFiles, file_sha256
 from cooper_ros.runtime.onnx_file import check_external_data
 from cooper_ros.runtime.schema import check_encodable, check_sections
-from cooper_ros.runtime.signature import GraphSignature
+from cooper_ros.runtime.signature import GRAPH_FORMS, GraphSettings, GraphSignature
 
 __all__ = ["EmbeddingTable", "FileEntry", "ModelFolder", "file_sha256"]
 
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMAT = "cooper_ros model folder"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""What is written; `docs/model-folder.md` has the fields."""
+READ_VERSIONS = (2, 3)
+"""What is read. Version 3 adds fields that may be missing, and is 2 without them."""
 TOKENIZER = "tokenizer.json"
 GRAPH_NAMES = ("vision_encoder", "autoencoder_encoder", "autoencoder_decoder", "und", "gen")
 OPTIONAL_GRAPHS = ("class_decoder",)  # of models that give a score per class
-GRAPH_KINDS = ("cpu", "gpu")
+GRAPH_KINDS = GRAPH_FORMS
 CHECKS = ("auto", "full", "size")
 MAX_MANIFEST_BYTES = 16 * 2**20
 _STORED_DTYPES: dict[str, Any] = {
@@ -52,6 +55,7 @@ class ModelFolder:
         manifest: the manifest as read.
         name: the model's name.
         graphs: signature by graph name, float32 (CPU) form.
+        graph_settings: tolerances and precision by graph name.
         files: entry by file name.
         digest: SHA-256 of the manifest that was read, and with it of all that it lists.
     """
@@ -68,6 +72,7 @@ class ModelFolder:
             raise ModelFolderError(f"{path / MANIFEST} lacks graph '{missing[0]}'; {EXPORT_AGAIN}")
         present = [*GRAPH_NAMES, *(name for name in OPTIONAL_GRAPHS if name in graphs)]
         self.graphs = {name: GraphSignature.from_dict(name, graphs[name]) for name in present}
+        self.graph_settings = {n: GraphSettings.from_dict(n, graphs[n]) for n in present}
         self._contents = ModelFiles(path, self.files)
         self._weights: set[str] = set()
 
@@ -176,7 +181,26 @@ class ModelFolder:
 
         check_sections(self.manifest)
         Calibration.from_manifest(self.manifest)
-        self.spec  # noqa: B018 - reading it checks it
+        if self.spec.map_context == "fused":  # reading the spec checks it
+            self._check_map_embedding()
+
+    def _check_map_embedding(self) -> None:
+        """Raise ModelFolderError where the section of fused maps does not fit the model."""
+        spec = self.spec
+        section = _section(self.manifest, "map_embedding", dict)
+        width = spec.fused_settings().width
+        wanted = {
+            "weight": [spec.hidden_size, width],
+            "bias": [1, spec.hidden_size],
+            "positions": [spec.vision_grid_side**2, spec.hidden_size],
+        }
+        for name, shape in wanted.items():
+            entry = section.get(name)
+            found = entry.get("shape") if isinstance(entry, dict) else None
+            if found != shape:
+                raise ModelFolderError(
+                    f"manifest: map_embedding.{name} must have shape {shape}, got {shown(found)}"
+                )
 
     def _open_files(self, hashes: bool) -> None:
         self._contents.open(hashes)
@@ -314,9 +338,10 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
             f"{path} is not the manifest of a model folder (no format '{FORMAT}')"
         )
     version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version not in READ_VERSIONS:
+        reads = " and ".join(map(str, READ_VERSIONS))
         raise ModelFolderError(
-            f"{path} has format version {shown(version)}, this program reads {FORMAT_VERSION}: "
+            f"{path} has format version {shown(version)}, this program reads {reads}: "
             "update cooper_ros, or export the model again with this version"
         )
     check_encodable(manifest)

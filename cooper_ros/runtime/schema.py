@@ -55,6 +55,7 @@ _MODEL: dict[str, Any] = {
     "loop": {
         "max_turns": (1, 64), "max_turn_tokens": (1, 2**16), "max_answer_tokens": (1, 2**16),
     },
+    "fused": {"grid": (1, 64), "waves": (1e-3, 1e3), "class_grid": (1, 64)},
     "perception": _GENERATION,
     "interleaved": _GENERATION,
 }  # fmt: skip

@@ -27,12 +27,14 @@ class GraphRunner(Protocol):
 
 @dataclass(frozen=True)
 class SelfTestResult:
-    """One output: relative error (norm of the difference over the norm) and whether it passed."""
+    """One output: relative error (norm of the difference over the norm), whether it passed, and
+    what was allowed."""
 
     graph: str
     output: str
     error: float
     passed: bool
+    allowed: float = TOLERANCE
 
 
 def relative_error(value: NDArray[Any], expected: NDArray[Any]) -> float:
@@ -55,9 +57,15 @@ def save_selftest(
 
 
 def run_selftest(
-    folder: ModelFolder, backend: GraphRunner, tolerance: float = TOLERANCE
+    folder: ModelFolder, backend: GraphRunner, tolerance: float = TOLERANCE, form: str = "cpu"
 ) -> list[SelfTestResult]:
     """Run every stored case.
+
+    Args:
+        folder: the model.
+        backend: what is to be tested.
+        tolerance: largest relative error, where the manifest has none for the graph and form.
+        form: form of the graphs that the backend runs.
 
     Raises:
         ModelFolderError: the self-test file is missing or damaged.
@@ -70,6 +78,7 @@ def run_selftest(
         if not inputs or not expected:
             raise ModelFolderError(f"{folder.file(SELFTEST)} holds no case of graph '{graph}'")
         outputs = backend.run(graph, inputs)
+        allowed = folder.graph_settings[graph].tolerance.get(form, tolerance)
         for name, value in expected.items():
             if name not in outputs:
                 raise ModelFolderError(
@@ -77,7 +86,7 @@ def run_selftest(
                     f"'{graph}' does not have"
                 )
             error = relative_error(outputs[name], value)
-            results.append(SelfTestResult(graph, name, error, error <= tolerance))
+            results.append(SelfTestResult(graph, name, error, error <= allowed, allowed))
     return results
 
 

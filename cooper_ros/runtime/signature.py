@@ -18,6 +18,10 @@ from cooper_ros.runtime.schema import MAX_NAME
 
 Dimension = int | str
 
+GRAPH_FORMS = ("cpu", "gpu")
+PRECISIONS = ("float32", "float16", "bfloat16")
+MAX_TOLERANCE = 0.1
+
 NUMPY_DTYPES: dict[str, Any] = {
     "float32": np.float32,
     "float16": np.float16,
@@ -116,6 +120,48 @@ class GraphSignature:
             ModelFolderError: the entry is malformed.
         """
         return cls(name, _tensors(name, value, "inputs"), _tensors(name, value, "outputs"))
+
+
+@dataclass(frozen=True)
+class GraphSettings:
+    """What an engine is held to, for one graph.
+
+    Attributes:
+        tolerance: largest relative error of its self-test by form (``cpu``, ``gpu``); forms that
+            are not named have the default.
+        precision: number format that an engine computes in, one of `PRECISIONS`; None leaves it
+            to the builder.
+    """
+
+    tolerance: Mapping[str, float]
+    precision: str | None = None
+
+    @classmethod
+    def from_dict(cls, name: str, value: Mapping[str, Any]) -> GraphSettings:
+        """Read a manifest entry; both fields may be missing.
+
+        Raises:
+            ModelFolderError: a tolerance is no number above 0 and up to `MAX_TOLERANCE`, or a form
+                or a precision is unknown.
+        """
+        tolerance, precision = value.get("tolerance", {}), value.get("precision")
+        where = f"manifest: graphs.{name}"
+        if not isinstance(tolerance, dict) or not set(tolerance) <= set(GRAPH_FORMS):
+            raise ModelFolderError(
+                f"{where}.tolerance must be numbers by form ({', '.join(GRAPH_FORMS)}), got "
+                f"{shown(tolerance)}"
+            )
+        for form, number in tolerance.items():
+            if type(number) not in (int, float) or not 0.0 < number <= MAX_TOLERANCE:
+                raise ModelFolderError(
+                    f"{where}.tolerance.{form} must be above 0 and at most {MAX_TOLERANCE:g}, got "
+                    f"{shown(number)}"
+                )
+        if precision is not None and precision not in PRECISIONS:
+            raise ModelFolderError(
+                f"{where}.precision must be one of {', '.join(PRECISIONS)}, got {shown(precision)}"
+            )
+        return cls({form: float(number) for form, number in tolerance.items()}, precision)
 
 
 def _tensors(graph: str, value: Mapping[str, Any], key: str) -> tuple[TensorSpec, ...]:

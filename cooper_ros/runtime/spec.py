@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 MAP_CONTEXTS = ("latent", "vision", "fused")
 MAP_PLACEMENTS = ("prefix", "inline")
+CODECS = ("depth", "palette", "colour")
+"""Codecs of maps: metres as grey, classes as colours, the picture itself."""
+MAX_MAPS = 16
+MAX_WAVES = 64
 RENORMS = ("global", "channel", "text_channel")
 NOISES = ("normal", "zero")
 
@@ -84,6 +88,16 @@ class FusedSpec:
     grid: int = 4
     waves: tuple[float, ...] = (2.0, 8.0)
     class_grid: int = 2
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """A map that the model draws: its name, the text that asks for it, and the codec of its
+    picture (one of `CODECS`)."""
+
+    name: str
+    prompt: str
+    codec: str
 
 
 @dataclass(frozen=True)
@@ -172,6 +186,8 @@ class ModelSpec:
     fused: FusedSpec | None = None
     model_id: str = ""
     grammar: int = 1
+    unknown_camera: bool = False
+    maps: tuple[MapSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if self.grammar not in GRAMMARS:
@@ -192,6 +208,16 @@ class ModelSpec:
     def latent_stride(self) -> int:
         """Pixels of the map image per latent token, along each side."""
         return self.autoencoder_downsample * self.latent_patch
+
+    def all_maps(self) -> tuple[MapSpec, ...]:
+        """The maps that the model draws. Depth and, with a palette, segmentation stand first; more
+        are reserved: named by `maps`, and not drawn by this version."""
+        if self.maps:
+            return self.maps
+        depth = MapSpec("depth", self.prompts.depth, "depth")
+        if self.segmentation is None:
+            return (depth,)
+        return depth, MapSpec("segmentation", self.prompts.segmentation, "palette")
 
     def fused_settings(self) -> FusedSettings:
         """Numbers of the fused maps. Raises ValueError for a model without them."""
@@ -232,6 +258,7 @@ def _check_together(spec: ModelSpec) -> None:
         raise ModelFolderError(f"manifest: model: {error!s:.300}") from error
     for name in spec.segmentation.names if spec.segmentation is not None else ():
         check_name("model.segmentation.names", name)
+    _check_maps(spec)
     highest = max(dataclasses.astuple(spec.tokens))
     lists = {
         "tokens are beyond vocab_size": highest >= spec.vocab_size,
@@ -247,6 +274,37 @@ def _check_together(spec: ModelSpec) -> None:
     for problem, found in lists.items():
         if found:
             raise ModelFolderError(f"manifest: model: {problem}")
+
+
+def _check_maps(spec: ModelSpec) -> None:
+    """Raise ModelFolderError for maps and forms of their context that contradict each other."""
+    for item in spec.maps:
+        check_name("model.maps.name", item.name)
+        if item.codec not in CODECS:
+            raise ModelFolderError(
+                f"manifest: model.maps.codec must be one of {CODECS}, got {shown(item.codec)}"
+            )
+    standard = dataclasses.replace(spec, maps=()).all_maps()
+    names = [item.name for item in spec.maps]
+    problems = {
+        f"maps has more than {MAX_MAPS} entries": len(names) > MAX_MAPS,
+        "maps names one map twice": len(set(names)) < len(names),
+        "maps must begin with depth and segmentation as prompts has them": bool(names)
+        and spec.maps[: len(standard)] != standard,
+    }
+    if spec.map_context == "fused":
+        problems["map_context is fused, but fused is missing"] = spec.fused is None
+        problems["map_context is fused, which needs segmentation"] = spec.segmentation is None
+    for problem, found in problems.items():
+        if found:
+            raise ModelFolderError(f"manifest: model: {problem}")
+    if spec.fused is not None and spec.segmentation is not None:
+        if len(spec.fused.waves) > MAX_WAVES:
+            raise ModelFolderError(f"manifest: model: fused.waves has more than {MAX_WAVES} items")
+        try:
+            spec.fused_settings()
+        except ValueError as error:
+            raise ModelFolderError(f"manifest: model: fused: {error!s:.300}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cooper_ros.core.errors import ModelFolderError
-from cooper_ros.runtime.folder import MANIFEST, EmbeddingTable, ModelFolder
+from cooper_ros.runtime.folder import FORMAT_VERSION, MANIFEST, EmbeddingTable, ModelFolder
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_an_intact_folder_opens(copy: Path) -> None:
     assert folder.name == "small"
     assert folder.spec.hidden_size == 48
     assert folder.licence == "Apache-2.0"
+    assert folder.manifest["format_version"] == FORMAT_VERSION == 3
     assert folder.tokenizer().vocab_size == folder.spec.vocab_size
 
 

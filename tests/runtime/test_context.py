@@ -10,7 +10,7 @@ from cooper_ros.core.errors import BackendError, GenerationCancelled
 from cooper_ros.core.images import to_tensor
 from cooper_ros.core.types import Frame, Intrinsics
 from cooper_ros.runtime.cancel import CancelToken
-from cooper_ros.runtime.context import Context, Engine, denoise
+from cooper_ros.runtime.context import Context, Engine, denoise, encode_vision
 from cooper_ros.runtime.generation import Decoding, generate_text, stream_text
 from cooper_ros.runtime.latents import grid_position_ids, pack_latents, unpack_latents
 from cooper_ros.runtime.rays import patch_rays
@@ -26,6 +26,22 @@ def picture(frame: Frame, engine: Engine) -> np.ndarray:
 def latents(engine: Engine, count: int, seed: int = 1) -> np.ndarray:
     random = np.random.RandomState(seed)
     return random.standard_normal((count, engine.spec.latent_dim)).astype(np.float32)
+
+
+def test_without_a_calibration_a_model_that_knows_this_gets_no_rays(
+    tokenizer: Tokenizer, frame: Frame
+) -> None:
+    """Rays of a made-up camera tell a size that nobody knows: such a model was shown zeros."""
+    for unknown in (False, True):
+        engine = make_engine(tokenizer, ray_channels=5, unknown_camera=unknown)
+        seen = []
+        engine.backend.vision_encoder = lambda image, ids, rays, out=seen: (  # type: ignore
+            out.append(rays), np.zeros((1, len(ids), 16), np.float32)
+        )[1]
+        encode_vision(engine, picture(frame, engine), None)
+        encode_vision(engine, picture(frame, engine), frame.intrinsics)
+        assert seen[0].shape == seen[1].shape and seen[1].any()
+        assert seen[0].any() != unknown
 
 
 def test_positions_and_lengths(engine: Engine, frame: Frame) -> None:

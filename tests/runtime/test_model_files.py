@@ -3,12 +3,15 @@ at files that nobody checked."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,11 @@ from cooper_ros.core.errors import ModelFolderError
 from cooper_ros.core.paths import find_model_folder
 from cooper_ros.core.types import Frame
 from cooper_ros.runtime import files
-from cooper_ros.runtime.folder import MANIFEST, ModelFolder
+from cooper_ros.runtime.folder import GRAPH_NAMES, MANIFEST, ModelFolder
 from cooper_ros.runtime.onnx_file import check_external_data, external_data
 from cooper_ros.runtime.pipeline import CooperPipeline
+from cooper_ros.runtime.selftest import TOLERANCE, run_selftest, save_selftest
+from cooper_ros.runtime.signature import GraphSettings
 
 PICTURE = Frame(np.full((48, 64, 3), 120, np.uint8), None, 1, "camera")
 SIZES = {"shard": 100}
@@ -102,6 +107,65 @@ def test_a_folder_that_is_written_while_it_is_opened(copy: Path) -> None:
         opened.open(hashes=True)
     opened.open(hashes=False)
     assert bytes(opened.content("config.json")) == (copy / "config.json").read_bytes()
+
+
+def test_both_formats_are_read(copy: Path) -> None:
+    """The shipped folder is of format 2; all that 3 adds may be missing."""
+    older = ModelFolder.open(copy)
+    manifest = json.loads((copy / MANIFEST).read_text())
+    assert manifest["format_version"] == 2 and older.spec.grammar == 1
+    assert set(older.graph_settings) == set(older.graphs)
+    manifest["format_version"] = 3
+    manifest["model"] |= {"grammar": 1, "unknown_camera": True}
+    manifest["graphs"]["und"] |= {"tolerance": {"cpu": 0.01}, "precision": "float16"}
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    newer = ModelFolder.open(copy)
+    assert newer.spec == dataclasses.replace(older.spec, unknown_camera=True)
+    assert newer.graph_settings["und"].tolerance == {"cpu": 0.01}
+
+
+@pytest.mark.parametrize("version", [1, 4, 2.0, True, "3", None, [3]])
+def test_other_formats_are_refused_with_those_that_are_read(copy: Path, version: Any) -> None:
+    manifest = json.loads((copy / MANIFEST).read_text())
+    (copy / MANIFEST).write_text(json.dumps({**manifest, "format_version": version}))
+    with pytest.raises(ModelFolderError, match="this program reads 2 and 3: update"):
+        ModelFolder.open(copy)
+
+
+def test_fused_maps_need_their_embedding(copy: Path) -> None:
+    manifest = json.loads((copy / MANIFEST).read_text())
+    manifest["model"] |= {"map_context": "fused", "fused": {}}
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelFolderError, match="no valid section 'map_embedding'"):
+        ModelFolder.open(copy)
+    manifest["map_embedding"] = {"weight": {"shape": [256, 7]}}
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelFolderError, match=r"map_embedding.weight must have shape \[256, 188"):
+        ModelFolder.open(copy)
+
+
+def test_a_graph_is_held_to_its_own_tolerance() -> None:
+    class Wrong:
+        """Off by one per cent."""
+
+        def run(self, graph: str, inputs: Any) -> dict[str, Any]:
+            return {"y": np.full(4, 1.01)}
+
+    stored = io.BytesIO()
+    case = {"x": np.ones(4)}, {"y": np.ones(4)}
+    save_selftest(stored, dict.fromkeys(GRAPH_NAMES, case))
+    settings = dict.fromkeys(GRAPH_NAMES, GraphSettings({}))
+    settings["und"] = GraphSettings({"gpu": 0.02})
+    folder: Any = SimpleNamespace(
+        graphs=settings,
+        graph_settings=settings,
+        file=Path,
+        content=lambda name: stored.getvalue(),
+    )
+    for form, passed in (("gpu", ["und"]), ("cpu", [])):
+        results = run_selftest(folder, Wrong(), form=form)
+        assert [r.graph for r in results if r.passed] == passed
+        assert {r.graph: r.allowed for r in results}["gen"] == TOLERANCE
 
 
 def test_numbers_that_json_does_not_have_are_refused(copy: Path) -> None:
