@@ -34,7 +34,7 @@ MAX_EMPTY_SHARE = 4  # scenes tried per scene wanted, at most
 class TestFrame:
     """One picture with its truth at the picture's resolution.
 
-    `depth` f32 [H, W] z [m]; `classes` uint8 and `instances` uint8 [H, W]; `objects` f32 [M, 15],
+    `depth` f32 [H, W] z [m]; `classes` uint8 and `instances` uint8 [H, W]; `objects` f32 [M, 19],
     columns `sim.truth.COLUMNS`; `free_space_m`; `gravity` f64 [3], down in the optical frame.
     """
 

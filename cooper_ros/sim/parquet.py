@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cooper_ros.core.errors import CooperError
 from cooper_ros.sim.packed import PackedFrame
-from cooper_ros.sim.shards import FILES, frames_of, join_frames
+from cooper_ros.sim.shards import FILES, frames_of, join_frames, shard_info, with_edges
 from cooper_ros.sim.truth import COLUMNS
 
 _CAMERA = ("fx", "fy", "cx", "cy")
@@ -65,7 +65,10 @@ def read_parquet(path: Path) -> dict[str, NDArray[Any]]:
     arrays["intrinsics"] = np.stack([columns[name] for name in _CAMERA], 1).astype(np.float32)
     arrays["free_space"] = np.array(columns["free_space"], np.float32)
     arrays["seed"] = np.array(columns["seed"], np.int64)
-    tables = [np.array(row, np.float32).reshape(-1, len(COLUMNS)) for row in columns["objects"]]
-    arrays["objects"] = np.concatenate(tables)
     arrays["info"] = np.array(metadata["info"])
-    return arrays
+    count = len(shard_info(arrays).get("object_columns", COLUMNS))
+    try:
+        tables = [np.array(row, np.float32).reshape(-1, count) for row in columns["objects"]]
+        return with_edges({**arrays, "objects": np.concatenate(tables)})
+    except (ValueError, IndexError, CooperError) as error:
+        raise CooperError(f"{path} is no readable shard: {error}") from error

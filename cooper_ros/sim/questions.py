@@ -130,11 +130,10 @@ class _Frame:
         return ChainObject(self.labels[row], u, v, z, x, y, edges)
 
     def edges(self, row: int) -> Edges | None:
-        if "left" not in _COLUMN:
+        shares = [self.get(row, name) for name in ("left", "right", "top", "bottom")]
+        if not all(map(math.isfinite, shares)):
             return None
-        left, right, top, bottom = (
-            percent(self.get(row, name), 1) for name in ("left", "right", "top", "bottom")
-        )
+        left, right, top, bottom = (percent(share, 1) for share in shares)
         return left, right, top, bottom
 
 

@@ -6,7 +6,8 @@ Arrays of a shard with n frames and m visible objects, frames 384x288 pixels:
 - ends i64[n,3]: where each frame's files end in these three
 - intrinsics f32[n,4]: fx, fy, cx, cy in pixels, integer coordinates are pixel centres
 - free_space f32[n] (m); seed i64[n] scene seeds
-- objects f32[m,15], columns `truth.COLUMNS`, the first one is the frame's row in this shard
+- objects f32[m,19], columns `truth.COLUMNS`, the first one is the frame's row in this shard; shards
+  written before the edges were have 15, and get the others from the labels when they are read
 - info: JSON text with format version, split, asset set and its hash, class names, columns
 
 Format 1 (read, no longer written) held uncompressed frames of 192x144 pixels: rgb u8[n,H,W,3],
@@ -28,10 +29,10 @@ from numpy.typing import NDArray
 from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.core.errors import CooperError
 from cooper_ros.sim.assets import AssetSet
-from cooper_ros.sim.packed import PackedFrame
+from cooper_ros.sim.packed import PackedFrame, unpack_labels
 from cooper_ros.sim.packed import pack as pack_frame
 from cooper_ros.sim.scene import Sample
-from cooper_ros.sim.truth import COLUMNS
+from cooper_ros.sim.truth import COLUMNS, EDGES, visible_edges
 
 FORMAT_VERSION = 2
 FILES = ("rgb", "depth", "labels")
@@ -100,6 +101,30 @@ def frames_of(arrays: dict[str, NDArray[Any]]) -> list[PackedFrame]:
     ]
 
 
+def with_edges(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays with all columns of the object table; edges that it lacks come from the labels.
+
+    Raises CooperError for a table of another width, or damaged labels.
+    """
+    objects = arrays.get("objects")
+    if objects is None or objects.shape[-1] == len(COLUMNS):
+        return arrays
+    if objects.ndim != 2 or objects.shape[1] != len(COLUMNS) - len(EDGES):
+        raise CooperError(
+            f"its object table of shape {objects.shape} has not {len(COLUMNS)} columns: render it "
+            "anew (cooper data sim)"
+        )
+    edges = np.empty((len(objects), len(EDGES)), np.float32)
+    maps = arrays.get("instances")
+    frames = frames_of(arrays) if maps is None else []
+    at = objects[:, 0].astype(int)
+    for frame in np.unique(at):
+        rows = at == frame
+        instances = unpack_labels(frames[frame])[1] if maps is None else maps[frame]
+        edges[rows] = visible_edges(instances, objects[rows, COLUMNS.index("instance")])
+    return {**arrays, "objects": np.concatenate([objects, edges], 1)}
+
+
 def write_shard(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write atomically: a reader never sees half a shard."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -117,8 +142,8 @@ def read_shard(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with np.load(path) as data:
-            return {name: data[name] for name in data.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            return with_edges({name: data[name] for name in data.files})
+    except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile, CooperError) as error:
         raise CooperError(f"{path} is no readable shard: {error}") from error
 
 

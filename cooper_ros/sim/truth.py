@@ -28,11 +28,19 @@ COLUMNS = (
     "point_x",
     "point_y",
     "point_z",
+    "left",
+    "top",
+    "right",
+    "bottom",
 )
 """Columns of the object table. fraction: share of the image's pixels; u, v: median visible pixel
 divided by the image size; z, x, y: anchor in the optical frame (m), |anchor| = distance; distance,
 width, height: metres; point: component-wise median of the visible points (m), between which
-distances of two objects are taken."""
+distances of two objects are taken; left, top, right, bottom: `visible_edges`."""
+
+EDGES = ("left", "top", "right", "bottom")
+EDGE_DIVISOR = 20
+"""One twentieth of the visible pixels, 5 %, may lie outside each edge."""
 
 
 def object_table(
@@ -81,8 +89,40 @@ def object_table(
                 *point,
             )
         )
-    table = np.array(rows, np.float32).reshape(-1, len(COLUMNS))
+    numbers = np.array([row[COLUMNS.index("instance")] for row in rows], np.int64)
+    plain = np.array(rows, np.float32).reshape(len(rows), len(COLUMNS) - len(EDGES))
+    table = np.concatenate([plain, visible_edges(instances, numbers)], 1)
     return table[np.argsort(table[:, COLUMNS.index("distance")], kind="stable")]
+
+
+def visible_edges(
+    instances: NDArray[np.integer], numbers: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """f32[M, 4]: left, top, right, bottom of the instances `numbers` [M] in a map [H, W].
+
+    Left is the first pixel column with at least 5 % of the visible pixels in it or left of it,
+    right the last one with at least 5 % in it or right of it, both divided by the width; top and
+    bottom are the same of rows and height. A mirrored picture has mirrored edges. NaN for a number
+    that the map does not show.
+    """
+    wanted = np.asarray(numbers, np.int64)
+    count, (height, width) = len(wanted), instances.shape
+    place = np.full(1 + max(int(instances.max(initial=0)), int(wanted.max(initial=0))), count)
+    place[wanted] = np.arange(count)
+    group = place[instances]
+    edges = np.empty((count, 4), np.float32)
+    for side, position in ((0, np.arange(width)[None]), (1, np.arange(height)[:, None])):
+        size = position.size
+        flat = (group * size + position).ravel()
+        pixels = np.bincount(flat, minlength=(count + 1) * size).reshape(-1, size)[:count]
+        seen = np.cumsum(pixels, 1)
+        behind = np.cumsum(pixels[:, ::-1], 1)
+        total = seen[:, -1:]
+        first = np.argmax(EDGE_DIVISOR * seen >= total, 1)
+        last = size - 1 - np.argmax(EDGE_DIVISOR * behind >= total, 1)
+        edges[:, side], edges[:, side + 2] = first / size, last / size
+        edges[total[:, 0] == 0] = np.nan
+    return edges
 
 
 def free_space(depth: NDArray[np.float32], intrinsics: Intrinsics) -> float:

@@ -27,6 +27,7 @@ from .stage1 import Cache, MapStage
 # Columns of a frame's object rows, see sim/shards.py
 CLASS, INSTANCE, U, V, Z, X, Y, RANGE, WIDTH, HEIGHT = 1, 2, 4, 5, 6, 7, 8, 9, 10, 11
 POINT = slice(12, 15)
+LEFT, RIGHT = 15, 17
 
 
 def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -> np.ndarray:
@@ -34,6 +35,7 @@ def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -
     out = rows.copy()
     if mirrored:
         out[:, U] = (width - 1) / width - out[:, U]
+        out[:, [LEFT, RIGHT]] = (width - 1) / width - out[:, [RIGHT, LEFT]]
         out[:, X] = -out[:, X]
         out[:, POINT.start] = -out[:, POINT.start]
     out[:, [Z, X, Y, RANGE, WIDTH, HEIGHT]] *= scale

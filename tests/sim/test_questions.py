@@ -34,6 +34,10 @@ def _row(label, instance, u, distance, fraction=0.02, width=0.3, height=0.2):
         x,
         0.0,
         z,
+        u - 0.05,
+        0.4,
+        u + 0.05,
+        0.6,
     ]
 
 
@@ -148,3 +152,23 @@ def test_no_question_comes_twice_and_an_empty_frame_is_no_problem(table):
 def test_all_phrasings_are_used(table):
     texts = {q.text.replace(q.query.objects[0], "X") for q in _many(table, ["distance"])}
     assert len(texts) >= 4
+
+
+def test_version_2_is_about_the_same_questions(table):
+    """What is asked and what is true do not depend on how the model is to say it."""
+    first, second = (
+        sample_questions(table, 1.75, np.random.default_rng(5), 30, grammar=version)
+        for version in (1, 2)
+    )
+    assert [(q.text, q.answer, q.objects) for q in first] == [
+        (q.text, q.answer, q.objects) for q in second
+    ]
+    assert np.array_equal([q.value for q in first], [q.value for q in second], equal_nan=True)
+    sized = [q for q in second if q.family in ("width", "height") and q.objects]
+    assert sized
+    for q in sized:
+        (chain,) = parse_chains(q.chain)
+        u = float(table[q.objects[0], 4])
+        assert chain.edges == (int(100 * u - 5), int(100 * u + 5), 40, 60)
+    assert all(o.edges is None for q in second if q not in sized for o in parse_chains(q.chain))
+    assert not any(o.edges for q in first for o in parse_chains(q.chain))

@@ -14,7 +14,7 @@ from cooper_ros.core.errors import CooperError
 from cooper_ros.sim import generate, shards
 from cooper_ros.sim.packed import pack, unpack_depth, unpack_labels, unpack_rgb
 from cooper_ros.sim.scene import Sample
-from cooper_ros.sim.truth import COLUMNS
+from cooper_ros.sim.truth import COLUMNS, visible_edges
 
 
 @pytest.fixture
@@ -91,6 +91,45 @@ def test_frames_of_format_1_are_read():
     frames = shards.frames_of(old)
     assert np.array_equal(unpack_rgb(frames[1]), old["rgb"][1])
     np.testing.assert_allclose(unpack_depth(frames[1]), old["depth"][1], rtol=1e-4)
+
+
+def real_edges(arrays):
+    """The arrays with objects that their labels show, and the edges of these."""
+    rows = arrays["objects"].copy()
+    rows[:, COLUMNS.index("instance")] = [1, 2, 3, 4, 5]
+    for row in rows:
+        _, instances = unpack_labels(shards.frames_of(arrays)[int(row[0])])
+        row[-4:] = visible_edges(instances, row[[COLUMNS.index("instance")]])[0]
+    return {**arrays, "objects": rows}
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet", "format 1"])
+def test_a_shard_without_edges_gets_them_from_its_labels(arrays, tmp_path, kind):
+    whole = real_edges(arrays)
+    old = {**whole, "objects": whole["objects"][:, :15]}
+    info = shards.shard_info(arrays) | {"object_columns": COLUMNS[:15]}
+    old["info"] = np.array(json.dumps(info))
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        from cooper_ros.sim.parquet import read_parquet, write_parquet
+
+        write_parquet(tmp_path / "old.parquet", old)
+        got = read_parquet(tmp_path / "old.parquet")
+    elif kind == "npz":
+        shards.write_shard(tmp_path / "old.npz", old)
+        got = shards.read_shard(tmp_path / "old.npz")
+    else:
+        maps = [unpack_labels(frame)[1] for frame in shards.frames_of(old)]
+        got = shards.with_edges({"objects": old["objects"], "instances": np.stack(maps)})
+    assert np.array_equal(got["objects"], whole["objects"])
+    assert np.isfinite(whole["objects"][:, -4:]).all()
+
+
+def test_a_table_of_another_width_is_refused(arrays, tmp_path):
+    path = tmp_path / "shard-val-000-00000.npz"
+    shards.write_shard(path, {**arrays, "objects": arrays["objects"][:, :12]})
+    with pytest.raises(CooperError, match="00000.npz is no readable.*has not 19 columns: render"):
+        shards.read_shard(path)
 
 
 def test_a_shard_that_was_cut_off_is_named(arrays, tmp_path):

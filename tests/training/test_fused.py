@@ -21,6 +21,7 @@ from cooper_ros.runtime.context import Engine  # noqa: E402
 from cooper_ros.runtime.fused import FusedSettings, features  # noqa: E402
 from cooper_ros.runtime.pictures import prepare  # noqa: E402
 from cooper_ros.runtime.store import ContextStore, GeneratedMap  # noqa: E402
+from cooper_ros.sim import truth  # noqa: E402
 from cooper_ros.training.device import host_generator  # noqa: E402
 from cooper_ros.training.fused import fused_context, fused_features, one_hot  # noqa: E402
 from cooper_ros.training.pointing import (  # noqa: E402
@@ -172,7 +173,7 @@ def test_answers_see_a_part_of_the_picture_and_all_of_the_maps(stage):
 def test_places_are_found_in_the_text(stage):
     made, tokenizer = stage
     finder = PointFinder(tokenizer.encode)
-    rows = np.zeros((3, 15), np.float32)
+    rows = np.zeros((3, len(truth.COLUMNS)), np.float32)
     rows[:, 1] = [CLASS_NAMES.index("mug"), CLASS_NAMES.index("mug"), CLASS_NAMES.index("sofa")]
     rows[:, 4:6] = [[0.425, 0.175], [0.8, 0.5], [0.42, 0.17]]
     text = "<think> <obj> mug u 42 v 17 d 1.35 x +0.12 y -0.30 </obj> <obj> mug u 10 v 17 </obj>"

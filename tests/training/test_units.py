@@ -14,6 +14,7 @@ from cooper_ros.reasoning.phrasings import vocabulary  # noqa: E402
 from cooper_ros.reasoning.reading import read_answer  # noqa: E402
 from cooper_ros.runtime.rays import patch_rays  # noqa: E402
 from cooper_ros.runtime.tokenizer import Tokenizer  # noqa: E402
+from cooper_ros.sim.truth import COLUMNS  # noqa: E402
 from cooper_ros.training.frames import FrameStore, crop, flip, resize  # noqa: E402
 from cooper_ros.training.maps import MapCodecs  # noqa: E402
 from cooper_ros.training.optim import orthogonalise  # noqa: E402
@@ -57,15 +58,20 @@ def test_rays_follow_the_picture(shards, change):
 
 def test_mirrored_and_scaled_rows_agree_with_geometry():
     k = Intrinsics(50.0, 50.0, 31.5, 23.5, 64, 48)
-    rows = np.zeros((1, 15), np.float32)
+    rows = np.zeros((1, len(COLUMNS)), np.float32)
     u, v, z = 40.0, 20.0, 2.0
     x, y = (u - k.cx) / k.fx * z, (v - k.cy) / k.fy * z
     rows[0, 4:9] = u / 64, v / 48, z, x, y
+    rows[0, -4:] = 30 / 64, 10 / 48, 44 / 64, 28 / 48
     out = transform_rows(rows, True, 1.5, 64)[0]
     mirrored = out[4] * 64
     assert mirrored == pytest.approx(63 - u)
     assert out[7] == pytest.approx((mirrored - k.cx) / k.fx * out[6], rel=1e-5)
     assert out[6] == pytest.approx(3.0)
+    edges = dict(zip(COLUMNS[-4:], out[-4:].tolist(), strict=True))
+    assert edges == pytest.approx(
+        {"left": 19 / 64, "top": 10 / 48, "right": 33 / 64, "bottom": 28 / 48}
+    )
 
 
 def test_slots_train_the_turn_only():
