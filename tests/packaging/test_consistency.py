@@ -128,6 +128,12 @@ def test_install_table_says_where_a_package_comes_from(name: str) -> None:
     assert (f"`{extra}`" if extra else "always") in cells[1]
 
 
+def test_install_page_lists_every_extra() -> None:
+    listed = re.findall(r"^\| `([a-z]+)` \| [^|]+ \| [^|]+ \|$", INSTALL, re.MULTILINE)
+    assert listed == list(dict.fromkeys(listed)) and "ros" in listed
+    assert set(listed) == set(metadata("cooper_ros").get_all("Provides-Extra") or [])
+
+
 def test_install_table_names_no_extra_that_does_not_exist() -> None:
     table = INSTALL[INSTALL.index("| package |"):]
     table = table[: table.index("\n\n")]
