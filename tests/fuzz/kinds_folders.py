@@ -66,6 +66,8 @@ def make(random: np.random.Generator) -> Folder:
         data = (original() / name).read_bytes()
         if name == MANIFEST and random.random() < 0.85:
             manifest = json.loads(data)
+            if random.random() < 0.5:
+                _renew(manifest)
             for _ in range(int(random.integers(1, 4))):
                 _change(manifest, random)
             damage.append((name, json.dumps(manifest).encode()))
@@ -79,6 +81,24 @@ def make(random: np.random.Generator) -> Folder:
         else:
             damage.append((name, some_bytes(random, data)))
     return Folder(damage, bool(random.random() < 0.6))
+
+
+def _renew(manifest: dict[str, Any]) -> None:
+    """All that format 3 adds to the shipped folder's format 2."""
+    manifest["format_version"] = 3
+    model, prompts = manifest["model"], manifest["model"]["prompts"]
+    model |= {
+        "grammar": 1,
+        "unknown_camera": True,
+        "fused": {"grid": 4, "waves": [2.0, 8.0], "class_grid": 2},
+        "maps": [
+            {"name": "depth", "prompt": prompts["depth"], "codec": "depth"},
+            {"name": "segmentation", "prompt": prompts["segmentation"], "codec": "palette"},
+            {"name": "normals", "prompt": "", "codec": "colour"},
+        ],
+    }
+    for graph in manifest["graphs"].values():
+        graph |= {"tolerance": {"cpu": 0.001, "gpu": 0.02}, "precision": "float16"}
 
 
 def _change(manifest: dict[str, Any], random: np.random.Generator) -> None:
