@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,14 @@ from cooper_ros import cli
 cli.SUBCOMMANDS["probe"] = ("cooper_probe", "for this test")
 sys.exit(cli.main())
 """
+
+
+@pytest.fixture(autouse=True)
+def _hangup_is_heard() -> Iterator[None]:
+    """A test run under nohup hands its ignored SIGHUP down to all that it starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 class Command:

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,14 @@ def test_the_command_repairs_and_says_what_was_lost(
     assert capsys.readouterr().err == ""
     for wrong in (tmp_path, tmp_path / "nowhere"):
         assert main(["bag", "repair", str(wrong)]) == 1
+
+
+@pytest.fixture(autouse=True)
+def _hangup_is_heard() -> Iterator[None]:
+    """A test run under nohup hands its ignored SIGHUP down to all that it starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 # -- the recorder --------------------------------------------------------------------------------
