@@ -18,6 +18,7 @@ from cooper_ros.core.images import ResizeRule
 from cooper_ros.model.checkpoint import load_model, save_model
 from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.modeling import CooperModel
+from cooper_ros.reasoning.phrasings import vocabulary
 from cooper_ros.runtime.fused import FusedSettings
 from cooper_ros.runtime.tokenizer import Tokenizer
 
@@ -31,6 +32,7 @@ from .maps import MapCodecs
 from .photos import PhotoStore
 from .readout import SeeStage
 from .setup import (
+    CONFIGS,
     align_generation_queries,
     freeze,
     initialise,
@@ -80,10 +82,12 @@ class TrainOptions:
     go_on: str = ""
 
 
-def tokenizer_of(start: str) -> Tokenizer:
-    """The tokenizer of a checkpoint, or a new word-level one."""
+def tokenizer_of(start: str, config: str = "") -> Tokenizer:
+    """The tokenizer of a checkpoint, or a new word-level one for the configuration's grammar."""
     path = Path(start) / "tokenizer.json" if start else None
-    return Tokenizer.load(path) if path and path.exists() else Tokenizer.from_vocabulary()
+    if path and path.exists():
+        return Tokenizer.load(path)
+    return Tokenizer.from_vocabulary(vocabulary(grammar_of(config)))
 
 
 def token_ids(tokenizer: Tokenizer) -> dict[str, int]:
@@ -149,14 +153,20 @@ def parse_sizes(
 WORD_TABLES = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
 
 
-def newest_words(tokenizer: Tokenizer) -> Tokenizer:
-    """The vocabulary of today where it only adds words behind those of ``tokenizer``."""
-    newest = Tokenizer.from_vocabulary()
+def newest_words(tokenizer: Tokenizer, grammar: int) -> Tokenizer:
+    """The vocabulary of a grammar where it only adds words behind those of ``tokenizer``."""
+    newest = Tokenizer.from_vocabulary(vocabulary(grammar))
     if not tokenizer.word_level or newest.vocab_size <= tokenizer.vocab_size:
         return tokenizer
     words = [tokenizer.decode([i]) for i in range(tokenizer.vocab_size)]
     same = words == [newest.decode([i]) for i in range(tokenizer.vocab_size)]
     return newest if same else tokenizer
+
+
+def grammar_of(config: str) -> int:
+    """Version of the reasoning text that a configuration file (default: cooper-nano's) asks for."""
+    data = json.loads(Path(config or CONFIGS / "nano.json").read_text(encoding="utf-8"))
+    return int(data["runtime"].get("grammar", 1))
 
 
 def grow(model: CooperModel, smaller: CooperModel) -> None:
@@ -200,13 +210,13 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
         o.seed
     )  # parts that keep torch's own initialisation must agree between processes
     start = o.go_on or o.start
-    tokenizer = tokenizer_of(start)
+    tokenizer = tokenizer_of(start, o.config)
     smaller = load_model(start, torch.float32) if start else None
     if smaller is not None and not o.config:
         model = smaller
     else:
         if o.stage == "sft":  # the stage that learns words
-            tokenizer = newest_words(tokenizer)
+            tokenizer = newest_words(tokenizer, grammar_of(o.config))
         config = training_config(o.config or None, tokenizer.vocab_size, token_ids(tokenizer))
         if smaller is not None:
             known = smaller.config.autoencoder  # with the scale of its latents
@@ -287,14 +297,19 @@ def build_stage(
             first = first_frames(store, sizes)
             other = align_map_heads(passes, first, maps.truth(first)[2])
             print(f"map tokens start with attention {other:.2f} to the other map's cell")
-        maker = SlotMaker(
-            tokenizer, model.config.special_tokens["bos"], model.config.special_tokens["eos"]
-        )
+        ids = model.config.special_tokens
+        grammar = int(model.config.runtime.get("grammar", 1))
+        if tokenizer.vocab_size < len(vocabulary(grammar)):
+            raise CooperError(
+                f"the start model lacks words of grammar {grammar}: give its configuration "
+                "(--config), and the words are added"
+            )
+        maker = SlotMaker(tokenizer, ids["bos"], ids["eos"], grammar)
         return AnswerStage(
             maps,
             store,
             maker,
-            question_source(),
+            question_source(grammar),
             o.batch or 12,
             replay=o.replay,
             score=AnswerScore(val, tokenizer, o.score_frames),

@@ -210,3 +210,14 @@ def test_a_head_can_be_pulled_to_an_object():
     assert log[:, :6].argmax(1).tolist() == [1, 4, 2]
     nothing = pointing_loss(log, torch.zeros_like(target), 0)
     assert float(nothing.detach()) == 0.0
+
+
+def test_the_configurations_grammar_is_what_is_taught(stage):
+    """Every answer says first whether the thing is there."""
+    made, tokenizer = stage
+    assert made.model.config.runtime["grammar"] == 2
+    rows = made.store.frame_objects[0]
+    slots = made.frame_slots(rows, 1.5, [50, 50, 31.5, 23.5], (64, 48), np.random.default_rng(0))
+    answers = [tokenizer.decode(s.ids) for s in slots if s.kind == "answer"]
+    assert answers and all(" seen " in text or " absent " in text for text in answers
+                           if "free space" not in text)  # fmt: skip
