@@ -20,8 +20,23 @@ def within(budget: str, code: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("code", [WORK, CHILD], ids=["itself", "a child"])
 def test_too_much_fails_with_the_figure(code: str) -> None:
-    run = within("0.3", code)
+    run = within("0.1", code)
     assert run.returncode == 3 and "TOO MUCH" in run.stdout
+
+
+def test_a_slower_machine_is_given_more() -> None:
+    """Less than the reference's time for the two measures: four times as slow here."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        import within_budget
+    finally:
+        sys.path.pop(0)
+    within_budget.LOOP_S /= 4
+    within_budget.PRODUCT_S /= 4
+    assert within_budget.slowness() > 3
+    within_budget.LOOP_S *= 1000
+    within_budget.PRODUCT_S *= 1000
+    assert within_budget.slowness() == 1.0
 
 
 def test_enough_says_the_figure_and_keeps_the_exit_code() -> None:
