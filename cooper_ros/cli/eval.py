@@ -3,6 +3,7 @@
 sim        renders test rooms (kept in the user's cache), runs the shipped pipeline on them and
            prints depth, segmentation and answer figures beside two baselines that do not look
 rgbd       metric and aligned depth figures on a folder of color_* and depth_* pictures
+completion what 4 to 256 sensor points make of the model's depth, on folders of such pictures
 baselines  fits those baselines on training shards (written into the package)
 calibrate  fits intervals of lengths and the confidence of depth on validation rooms, and measures
            both (written into the model's manifest)
@@ -17,7 +18,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cooper_ros.cli import eval_ablation, eval_calibrate
+from cooper_ros.cli import eval_ablation, eval_calibrate, eval_completion
 
 EXAMPLE = "cooper eval sim --seed 1 --frames 200 --json"
 
@@ -27,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="what", required=True, metavar="KIND")
     _sim_arguments(kinds.add_parser("sim", help="unseen simulated rooms"))
     _rgbd_arguments(kinds.add_parser("rgbd", help="a folder of real RGB-D pictures"))
+    eval_completion.declare(
+        kinds.add_parser("completion", help="a few sensor points beside the model's depth")
+    )
     baselines = kinds.add_parser("baselines", help="fit the baselines on training shards")
     baselines.add_argument("--data", type=Path, required=True, help="folder of training shards")
     eval_calibrate.declare(
@@ -75,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     kinds = {
         "sim": _run_sim,
         "rgbd": _run_rgbd,
+        "completion": eval_completion.run,
         "baselines": _run_baselines,
         "calibrate": eval_calibrate.run,
         "ablation": eval_ablation.run,

@@ -194,7 +194,7 @@ class _System:
         inlier = share > 0.0
         covariance = self._covariance(X, residual, weights, normal, precision)[:2, :2]
         told = inlier & self.speaks
-        quantile = _quantile(np.abs(residual[told]) / np.sqrt(variance[told]))
+        quantile = studentised_quantile(np.abs(residual[told]) / np.sqrt(variance[told]))
         state = ScaleState(self.prior.space, theta[:2], covariance, noise, quantile)
         missed = (state.metres(self.nominal) - self.depth)[inlier]
         rmse = float(np.sqrt(np.nanmean(missed**2))) if inlier.any() else NAN
@@ -266,7 +266,7 @@ class _System:
         return plain * np.outer(inflation, inflation)
 
 
-def _quantile(studentised: Vector) -> float:
+def studentised_quantile(studentised: Vector) -> float:
     """Half width of the 90 % interval in standard deviations.
 
     Conformal rank (Vovk et al.) from 20 anchors on, Student's t (Cornish-Fisher) below.

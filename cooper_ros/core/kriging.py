@@ -1,0 +1,306 @@
+"""Kriging of the residuals of ln depth at anchors: kernel, robust solution, field.
+
+See `core.completion` for what it is for. An anchor that the others contradict is one of a mixture,
+found by expectation maximisation on leave-one-out residuals, which a Gaussian process gives for
+nothing (Dubrule 1983).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cooper_ros.core.anchors import Anchors, thin
+from cooper_ros.core.scale import studentised_quantile
+from cooper_ros.core.scale_state import REFERENCE_M, ScaleState
+from cooper_ros.core.types import Intrinsics
+
+Array = NDArray[np.float32]
+Vector = NDArray[Any]  # f64
+
+MAX_ANCHORS = 300  # more are thinned to one per cell: the cost grows with the cube
+CELLS = (20, 15)
+AMPLITUDES = (0.5, 1.0, 2.0)  # candidates, as factors of the kernel's
+CALM = (0.1, 0.25, 0.5)  # the same while outliers are sought: in more, they pass for structure
+OUTLIER_SHARE = 0.05  # expected before the anchors were looked at
+HONEST_SHARE = 0.08  # of good anchors, look like outliers: at the edges of objects
+LEAST_SHARE = 0.003
+OUTLIER_DENSITY = 0.3  # of ln depth: an outlier lies anywhere within a factor of about 30
+OUTLIER_SIGMA = 2.0  # own error of an anchor that is certainly an outlier
+STRICT_ROUNDS, MILD_ROUNDS = 2, 3  # of expectation maximisation
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Covariance of what is wrong in ln depth after the fit, and its trend.
+
+    Defaults are fitted on four sets of real RGB-D pictures (docs/evaluation.md). `parts`: rows of
+    (amplitude, width as share of the picture's width, width in ln depth). `trend`: standard
+    deviations of a constant, ln depth, place, and place times ln depth. `nugget`: what differs from
+    pixel to pixel.
+    """
+
+    parts: tuple[tuple[float, float, float], ...] = (
+        (0.256, 0.485, 10.0),
+        (0.196, 0.485, 0.43),
+        (0.096, 0.137, 0.25),
+        (0.036, 0.137, 10.0),
+        (0.076, 0.039, 0.104),
+    )
+    trend: tuple[float, float, float, float] = (0.1, 0.13, 0.233, 0.068)
+    nugget: float = 0.0155
+
+    def groups(self) -> dict[float, list[tuple[float, float]]]:
+        """Parts by their width over place: (variance, width in ln depth)."""
+        found: dict[float, list[tuple[float, float]]] = {}
+        for amplitude, width, depth_width in self.parts:
+            found.setdefault(width, []).append((amplitude**2, depth_width))
+        return found
+
+    @property
+    def variance(self) -> float:
+        """Of all parts together, at one point."""
+        return sum(amplitude**2 for amplitude, _, _ in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """The anchors as rows: place in widths of the picture from its centre, the model's ln depth
+    there, the anchor's ln depth above it, own and shared errors."""
+
+    x: Vector
+    y: Vector
+    model: Vector
+    residual: Vector
+    own: Vector
+    shared: Vector
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def log_depth(self) -> Vector:
+        return self.model + self.residual
+
+    @classmethod
+    def sample(
+        cls,
+        nominal: Array,
+        anchors: Sequence[Anchors],
+        intrinsics: Intrinsics,
+        state: ScaleState,
+    ) -> Points:
+        height, width = nominal.shape
+        total = sum(len(one) for one in anchors)
+        kept = []
+        for one in anchors:
+            column = np.clip(np.rint(one.u), 0, width - 1).astype(np.int64)
+            row = np.clip(np.rint(one.v), 0, height - 1).astype(np.int64)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                value = np.log(state.metres(nominal[row, column]))
+                usable = np.isfinite(value) & np.isfinite(one.depth_m) & (one.depth_m > 0.0)
+            one, value = one.take(usable), value[usable]
+            if total > MAX_ANCHORS:
+                one, metres = thin(one, np.exp(value), intrinsics, CELLS)
+                value = np.log(metres)
+            kept.append((one, value))
+        count = sum(len(one) for one, _ in kept)
+        shared = np.zeros((count, sum(one.shared.shape[1] for one, _ in kept)))
+        first = column_first = 0
+        for one, _ in kept:
+            last, column_last = first + len(one), column_first + one.shared.shape[1]
+            shared[first:last, column_first:column_last] = one.shared
+            first, column_first = last, column_last
+        model = np.concatenate([value for _, value in kept] or [np.zeros(0)])
+        depth = np.concatenate([one.depth_m for one, _ in kept] or [np.ones(0)])
+        u = np.concatenate([one.u for one, _ in kept] or [np.zeros(0)])
+        v = np.concatenate([one.v for one, _ in kept] or [np.zeros(0)])
+        own = np.concatenate([one.sigma for one, _ in kept] or [np.zeros(0)])
+        x, y = (u + 0.5) / width - 0.5, (v + 0.5 - 0.5 * height) / width
+        return cls(x, y, model, np.log(depth) - model, own, shared)
+
+
+def _gauss(a: Vector, b: Vector, width: float) -> Vector:
+    return np.asarray(np.exp(-0.5 * np.square((a[:, None] - b[None]) / width)))
+
+
+def _basis(x: Vector, y: Vector, logs: Vector, trend: tuple[float, ...]) -> Vector:
+    """Trend f64 [n, 6], each column times its standard deviation."""
+    depth = logs - math.log(REFERENCE_M)
+    constant, slope, tilt, bend = trend
+    columns = (constant + 0.0 * x, slope * depth, tilt * x, tilt * y, bend * x * depth)
+    return np.stack([*columns, bend * y * depth], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """The solved field: weights of the anchors and of the trend."""
+
+    kernel: Kernel
+    points: Points
+    weights: Vector  # of the kernel at unit amplitude
+    slopes: Vector  # of the trend's columns
+    amplitude2: float
+    whitening: Vector  # inverse Cholesky factor of the anchors' covariance
+    inlier: Vector
+    left_out: Vector  # prediction from the others minus anchor, ln depth
+    quantile: float
+
+    @classmethod
+    def solve(cls, points: Points, kernel: Kernel, fit_noise: float) -> Field:
+        x, y, logs = points.x, points.y, points.model
+        unit = np.zeros((len(points), len(points)))
+        for width, parts in kernel.groups().items():
+            over = sum(variance * _gauss(logs, logs, tau) for variance, tau in parts)
+            unit += _gauss(x, x, width) * _gauss(y, y, width) * over
+        trend = _basis(x, y, logs, kernel.trend)
+        common = trend @ trend.T + points.shared @ points.shared.T
+        own = kernel.nugget**2 + np.square(points.own)
+        inlier = _inliers(unit, common, own, points.residual, fit_noise)
+        noise = _doubted(own, inlier)
+        candidates = [_Solved.of(a**2 * unit + common, noise, points.residual) for a in AMPLITUDES]
+        scores = np.array([one.score(inlier, own) for one in candidates])
+        share = np.exp(scores - scores.max())
+        share /= share.sum()
+        squares = np.square(AMPLITUDES)
+        alphas = np.stack([one.alpha for one in candidates])
+        amplitude2 = float(share @ squares)
+        covariance = amplitude2 * unit + common + np.diag(noise)
+        whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+        error = share @ np.stack([one.error for one in candidates])
+        spread = share @ np.stack([one.variance for one in candidates]) - noise + own
+        told = inlier > 0.5
+        quantile = studentised_quantile(np.abs(error[told]) / np.sqrt(spread[told]))
+        return cls(
+            kernel,
+            points,
+            (share * squares) @ alphas,
+            trend.T @ (share @ alphas),
+            amplitude2,
+            whitening,
+            inlier,
+            -error,
+            quantile,
+        )
+
+    def mean(self, x: Vector, y: Vector, logs: Vector) -> Vector:
+        """The field f32 [rows, layers, columns] at the nodes x, y, logs (one axis each)."""
+        field = np.zeros((len(y) * len(logs), len(x)))
+        for width, parts in self.kernel.groups().items():
+            over = sum(v * _gauss(logs, self.points.model, tau) for v, tau in parts)
+            left = _gauss(y, self.points.y, width)[:, None] * (self.weights * over)[None]
+            right = _gauss(x, self.points.x, width)
+            field += left.reshape(-1, len(self.points)) @ right.T
+        constant, slope, tilt, bend = self.kernel.trend
+        lift, steep, right, down, bend_right, bend_down = self.slopes
+        depth = (logs - math.log(REFERENCE_M))[:, None]
+        across = constant * lift + slope * steep * depth
+        across = across + x * (tilt * right + bend * bend_right * depth)
+        upright = y[:, None] * (tilt * down + bend * bend_down * depth[:, 0])
+        field = field.reshape(len(y), len(logs), len(x)) + across + upright[:, :, None]
+        return field.astype(np.float32)
+
+    def half_width(self, x: Vector, y: Vector, logs: Vector) -> Vector:
+        """Half width of the 90 % interval at the nodes, as `mean`."""
+        # f32: half the time, and a variance needs no more
+        cross = np.zeros((len(y), len(logs), len(x), len(self.points)), np.float32)
+        for width, parts in self.kernel.groups().items():
+            over = sum(v * _gauss(logs, self.points.model, tau) for v, tau in parts)
+            left = _gauss(y, self.points.y, width).astype(np.float32)
+            right = _gauss(x, self.points.x, width).astype(np.float32)
+            over = np.asarray(self.amplitude2 * over, np.float32)
+            cross += (left[:, None] * over[None])[:, :, None] * right
+        nodes = _basis(*_nodes(x, y, logs), self.kernel.trend).astype(np.float32)
+        points = _basis(self.points.x, self.points.y, self.points.model, self.kernel.trend)
+        flat = cross.reshape(-1, len(self.points)) + nodes @ points.T.astype(np.float32)
+        known = np.square(flat @ self.whitening.T.astype(np.float32)).sum(axis=1)
+        before = self.amplitude2 * self.kernel.variance + np.square(nodes).sum(axis=1)
+        variance = np.maximum(before - known, 0.0) + self.kernel.nugget**2
+        width = self.quantile * np.sqrt(variance)
+        return width.reshape(len(y), len(logs), len(x)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """One kernel at the anchors: weights, and each anchor's error against the others' word."""
+
+    alpha: Vector
+    error: Vector
+    variance: Vector  # of the error
+    noise: Vector
+
+    @classmethod
+    def of(cls, covariance: Vector, noise: Vector, residual: Vector) -> _Solved:
+        inverse = np.linalg.inv(covariance + np.diag(noise))
+        alpha, variance = inverse @ residual, 1.0 / np.diag(inverse)
+        return cls(alpha, alpha * variance, variance, noise)
+
+    def score(self, inlier: Vector, own: Vector) -> float:
+        """Predictive ln likelihood of the trusted anchors (sum over leave-one-out)."""
+        spread = np.maximum(self.variance - self.noise, 1e-9) + own
+        return float(-0.5 * (inlier * (np.square(self.error) / spread + np.log(spread))).sum())
+
+
+def _doubted(own: Vector, inlier: Vector) -> Vector:
+    """Variance of anchors of `own` variance, between that and an outlier's by how sure it is that
+    they are none. Geometric: kriging follows any anchor whose error is small, so that a share of
+    the precision would still be all of it."""
+    return np.asarray(own**inlier * OUTLIER_SIGMA ** (2.0 * (1.0 - inlier)))
+
+
+def _inliers(
+    unit: Vector, common: Vector, own: Vector, residual: Vector, fit_noise: float
+) -> Vector:
+    """How sure it is, for each anchor, that it is no outlier: from the fit, then from the others'
+    predictions."""
+    variance = np.full(len(own), 4.0 * fit_noise**2) + own
+    inlier = _responsibility(residual, variance, OUTLIER_SHARE, _gauss_density)
+    share, covariance = OUTLIER_SHARE, CALM[-1] ** 2 * unit + common
+    # Strict first, since a wrong anchor that is trusted misleads the others; then those that have
+    # merely a heavy tail, as honest anchors do at the edges of objects, are taken back.
+    for turn in range(STRICT_ROUNDS + MILD_ROUNDS):
+        density = _gauss_density if turn < STRICT_ROUNDS else _student_density
+        solved = _Solved.of(covariance, _doubted(own, inlier), residual)
+        spread = np.maximum(solved.variance - solved.noise, 1e-9) + own
+        inlier = _responsibility(solved.error, spread, share, density)
+        share = float(np.clip((1.0 - inlier).mean() - HONEST_SHARE, LEAST_SHARE, 0.5))
+        if turn == STRICT_ROUNDS - 1:
+            covariance = _likeliest(unit, common, own, residual, inlier)
+    return inlier
+
+
+def _likeliest(
+    unit: Vector, common: Vector, own: Vector, residual: Vector, inlier: Vector
+) -> Vector:
+    """The covariance, of those not above the kernel's own, in which the trusted anchors fit
+    best."""
+    tried = [a**2 * unit + common for a in CALM]
+    noise = _doubted(own, inlier)
+    scores = [_Solved.of(one, noise, residual).score(inlier, own) for one in tried]
+    return tried[int(np.argmax(scores))]
+
+
+def _gauss_density(square: Vector) -> Vector:
+    return np.asarray(np.exp(-0.5 * square) / math.sqrt(2.0 * math.pi))
+
+
+def _student_density(square: Vector) -> Vector:
+    """Of Student's t with three degrees of freedom."""
+    return np.asarray(2.0 / (math.pi * math.sqrt(3.0)) / np.square(1.0 + square / 3.0))
+
+
+def _responsibility(
+    error: Vector, variance: Vector, outliers: float, density: Callable[[Vector], Vector]
+) -> Vector:
+    good = (1.0 - outliers) * density(np.square(error) / variance) / np.sqrt(variance)
+    return np.asarray(good / (good + outliers * OUTLIER_DENSITY))
+
+
+def _nodes(x: Vector, y: Vector, logs: Vector) -> tuple[Vector, Vector, Vector]:
+    rows, layers, columns = np.meshgrid(y, logs, x, indexing="ij")
+    return columns.ravel(), rows.ravel(), layers.ravel()
