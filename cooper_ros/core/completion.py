@@ -85,9 +85,9 @@ class DepthCompleter:
             return None
         field = Field.solve(points, self.kernel, state.noise)
         place = _Reader(nominal, state)
-        factor = cv2.exp(place.read(field.mean, (COLUMNS, ROWS), MAX_LAYERS))
+        factor = np.exp(place.read(field.mean, (COLUMNS, ROWS), MAX_LAYERS))
         unknown = ~(nominal > 0.0)
-        depth = cv2.multiply(_metres(nominal, state), place.enlarged(factor))
+        depth = _metres(nominal, state) * place.enlarged(factor)
         gaps = bool(unknown.any())
         if gaps:
             depth[unknown] = np.nan
@@ -142,7 +142,7 @@ class _Reader:
         # is a trilinear one.
         at = np.arange(height, dtype=np.float32) * ((rows - 1) / max(height - 1, 1))
         below = np.minimum(at.astype(np.int64), rows - 2)
-        part = (at - below)[:, None, None]
+        part = (at - below).astype(np.float32)[:, None, None]
         sheet = values[below] * (1.0 - part) + values[below + 1] * part
         sheet = np.ascontiguousarray(sheet.reshape(height * layers, columns), np.float32)
         across = np.arange(width, dtype=np.float32) * ((columns - 1) / max(width - 1, 1))

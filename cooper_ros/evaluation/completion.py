@@ -121,6 +121,7 @@ def views_of(
     views = []
     for colour, depth in files:
         frame, truth = read_pair(colour, depth, k, unit)
+        assert frame.intrinsics is not None  # read_pair gives the camera that it was given
         nominal = np.asarray(pipeline.see(frame).depth().depth, np.float32)
         views.append(View(colour.stem, nominal, truth, frame.intrinsics))
     return views
