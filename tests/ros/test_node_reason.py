@@ -55,10 +55,15 @@ def question(reasoner: Reasoner) -> str:
 
 
 def test_a_goal_is_followed_from_the_image_to_the_answer(reasoner: Reasoner, question: str) -> None:
-    goal = reasoner.start(
-        question, mode=Goal.MODE_INTERLEAVED, return_trace=True, return_maps=True
-    )
-    status, result = goal.result()
+    # rclpy drops the feedback of a goal whose terminal status has come, and on a busy machine that
+    # overtakes the last of it: then the goal is watched once more
+    for _ in range(5):
+        goal = reasoner.start(
+            question, mode=Goal.MODE_INTERLEAVED, return_trace=True, return_maps=True
+        )
+        status, result = goal.result()
+        if goal.states[-1:] == [Feedback.STATE_MEASURING]:
+            break
     answer = result.answer
     assert status == SUCCEEDED and result.success and result.reasoned, result.message
     assert result.error_code == 0 and answer.answered_by and answer.question_understood
