@@ -15,7 +15,6 @@ equal.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,11 +91,3 @@ def _raster(values: Float, rows: int, columns: int, grid: int) -> Float:
     cells = values.reshape(rows, grid, step, columns, grid, width // (columns * grid), channels)
     means = cells.mean((2, 5))  # [rows, grid, columns, grid, C]
     return means.transpose(0, 2, 1, 3, 4).reshape(rows * columns, grid * grid * channels)
-
-
-def waves_of(values: object) -> tuple[float, ...]:
-    """Checked wave numbers of a manifest. Raises ValueError."""
-    waves = tuple(float(v) for v in values)  # type: ignore[attr-defined]
-    if not all(math.isfinite(w) and 0 < w <= 100 for w in waves) or len(waves) > 8:
-        raise ValueError(f"waves {waves}: at most eight numbers in (0, 100]")
-    return waves

@@ -66,9 +66,7 @@ class AutoencoderStage:
 
     def pictures(self, b: FrameBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Depth pictures, palette pictures and the class ids behind them, at map size."""
-        log = self.codecs.log_depth(b.depth, self.factor)
-        o, f = self.factor // 2, self.factor
-        classes = b.classes[:, o::f, o::f]
+        log, classes = self.codecs.small(b.depth, b.classes, self.factor)
         return self.codecs.depth_picture(log), self.codecs.class_picture(classes, 1), classes
 
     def loss(

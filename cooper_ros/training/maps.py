@@ -27,6 +27,11 @@ SMALL = tuple(
 """Classes of small things."""
 
 
+def every(ids: Tensor, factor: int) -> Tensor:
+    """Ids ``[B, H, W]`` to ``[B, H/f, W/f]``: the pixel in the middle of each block, no mixture."""
+    return ids[:, factor // 2 :: factor, factor // 2 :: factor]
+
+
 class MapCodecs:
     """Truth to pictures and back, at the size of the map picture.
 
@@ -46,6 +51,10 @@ class MapCodecs:
         """Mean log depth ``[B, H/f, W/f]`` of ``[B, H, W]`` m, clamped to the range."""
         value = depth.clamp(math.exp(self.low), math.exp(self.high)).log()
         return F.avg_pool2d(value[:, None], factor)[:, 0]
+
+    def small(self, depth: Tensor, classes: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+        """Log depth and class ids ``[B, H/f, W/f]`` of the size of a map."""
+        return self.log_depth(depth, factor), every(classes, factor)
 
     def depth_picture(self, log_depth: Tensor) -> Tensor:
         """``[B, h, w]`` log m -> ``[B, 3, h, w]`` in [-1, 1]."""

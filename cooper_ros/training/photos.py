@@ -41,7 +41,7 @@ NAMEABLE = (
 
 @dataclass(frozen=True)
 class Photo:
-    """Files in memory and the share of each class among the labelled pixels."""
+    """Files in memory."""
 
     name: str
     picture: bytes

@@ -9,6 +9,7 @@ already there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,14 @@ class ReadOut(nn.Module):
         y = self.linear(self.norm(seen)).float().view(len(seen), rows, columns, CELL, CELL, -1)
         y = y.permute(0, 5, 1, 3, 2, 4).reshape(len(seen), -1, rows * CELL, columns * CELL)
         return y[:, 0], y[:, 1:]
+
+    def predict(
+        self, seen: Tensor, rows: int, columns: int, size: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Log depth and class ids ``[B, H, W]`` at ``size``."""
+        log, logits = self(seen, rows, columns)
+        log = F.interpolate(log[:, None], size=tuple(size), mode="bilinear")[:, 0]
+        return log, F.interpolate(logits, size=tuple(size), mode="nearest").argmax(1)
 
     def loss(
         self,
@@ -133,10 +142,8 @@ class SeeStage:
         with autocast():
             self.passes.see(b)
             assert self.passes.seen is not None
-            log, logits = self.read_out(self.passes.seen, *self.passes.grid(b))
-        size = b.depth.shape[-2:]
-        log = F.interpolate(log[:, None], size=size, mode="bilinear")[:, 0]
-        return log, F.interpolate(logits, size=size, mode="nearest").argmax(1)
+            size = b.depth.shape[-2:]
+            return self.read_out.predict(self.passes.seen, *self.passes.grid(b), size)
 
     def evaluate(self) -> dict[str, float]:
         """Map metrics of the read-out on the validation frames and photos."""

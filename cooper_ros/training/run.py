@@ -251,7 +251,8 @@ def build_stage(
 ) -> Any:
     """The stage object of ``o.stage``."""
     start = o.go_on or o.start
-    next_room = place_of(o).next_room if place_of(o) else 0  # type: ignore[union-attr]
+    place = place_of(o)
+    next_room = place.next_room if place is not None else 0
     store = open_store(o.data, o.out, rank, world, next_room=next_room)
     val = open_store(o.val, o.out, validation=True)
     photos = PhotoStore(o.photos, "train") if o.photos else None

@@ -74,8 +74,7 @@ class FramePasses:
 
     def small(self, b: FrameBatch, codecs: MapCodecs) -> tuple[Tensor, Tensor]:
         """Log depth and class ids ``[B, h, w]`` at map size."""
-        o, f = self.factor // 2, self.factor
-        return codecs.log_depth(b.depth, f), b.classes[:, o::f, o::f]
+        return codecs.small(b.depth, b.classes, self.factor)
 
     def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = rope_tables(positions, self.model.config.head_dim, self.model.config.rope_theta)
@@ -379,10 +378,9 @@ class MapStage:
             truth = (b.depth, b.classes, b.instances)
             drawn.add(*self.predict(b), *truth)
             if self.read_out is not None and self.passes.seen is not None:
-                log, logits = self.read_out(self.passes.seen, *self.passes.grid(b))
-                log = F.interpolate(log[:, None], size=b.depth.shape[-2:], mode="bilinear")[:, 0]
-                logits = F.interpolate(logits, size=b.depth.shape[-2:], mode="nearest")
-                seen.add(log, logits.argmax(1), *truth)
+                size = b.depth.shape[-2:]
+                read = self.read_out.predict(self.passes.seen, *self.passes.grid(b), size)
+                seen.add(*read, *truth)
             small = self.passes.small(b, self.codecs)
             z = self._encode(*small)
             tokens = torch.cat([z[:, 0], z[:, 1]])

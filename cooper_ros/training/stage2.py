@@ -18,6 +18,7 @@ from .answer_passes import AnswerPasses
 from .device import draw, draw_indices, draw_seed, rand
 from .frames import FrameBatch, FrameStore, fit, flip, jitter
 from .fused import fused_context, fused_features, one_hot
+from .maps import every
 from .parts import part
 from .pointing import PointFinder, PointingHead, cells_of, pointing_loss
 from .precision import autocast
@@ -325,9 +326,9 @@ class AnswerStage:
         if not found:
             return []
         rows, tokens, frames, _ = (torch.tensor(column) for column in zip(*found, strict=True))
-        f, o = self.maps.passes.factor, self.maps.passes.factor // 2
-        instances = b.instances[:, o::f, o::f][frames].long()
-        classes = b.classes[:, o::f, o::f][frames]
+        factor = self.maps.passes.factor
+        instances = every(b.instances, factor)[frames].long()
+        classes = every(b.classes, factor)[frames]
         of = [tables[frame][row] for _, _, frame, row in found]
         wanted = torch.tensor([[int(row[INSTANCE]), int(row[CLASS])] for row in of])
         masks = (instances == wanted[:, :1, None]) & (classes == wanted[:, 1:, None])
