@@ -79,7 +79,7 @@ def _bags(args: argparse.Namespace) -> int:
         if written.first_problem:
             print(f"cooper data bag: {written.first_problem}", file=sys.stderr)
         if k is not None and written.frames:
-            print(f"  cooper eval rgbd {out} --intrinsics {k.fx:g},{k.fy:g},{k.cx:g},{k.cy:g}")
+            print(f"  cooper eval rgbd {out}")
     if args.json:
         print(json.dumps({"bags": reports}))
     return 0 if all(report["frames"] for report in reports) else 1

@@ -2,7 +2,7 @@
 
 sim        renders test rooms (kept in the user's cache), runs the shipped pipeline on them and
            prints depth, segmentation and answer figures beside two baselines that do not look
-rgbd       metric and aligned depth figures on a folder of color_* and depth_* pictures
+rgbd       depth on sets of real RGB-D pictures: as it is, aligned, and with 4 to 256 sensor points
 completion what 4 to 256 sensor points make of the model's depth, on folders of such pictures
 baselines  fits those baselines on training shards (written into the package)
 calibrate  fits intervals of lengths and the confidence of depth on validation rooms, and measures
@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cooper_ros.cli import eval_ablation, eval_calibrate, eval_completion
+from cooper_ros.cli import eval_ablation, eval_calibrate, eval_completion, eval_rgbd
 
 EXAMPLE = "cooper eval sim --seed 1 --frames 200 --json"
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cooper eval`."""
     kinds = parser.add_subparsers(dest="what", required=True, metavar="KIND")
     _sim_arguments(kinds.add_parser("sim", help="unseen simulated rooms"))
-    _rgbd_arguments(kinds.add_parser("rgbd", help="a folder of real RGB-D pictures"))
+    eval_rgbd.declare(kinds.add_parser("rgbd", help="sets of real RGB-D pictures"))
     eval_completion.declare(
         kinds.add_parser("completion", help="a few sensor points beside the model's depth")
     )
@@ -63,22 +63,11 @@ def _sim_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress bar")
 
 
-def _rgbd_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="color_NAME.jpg, depth_NAME.png")
-    parser.add_argument(
-        "--intrinsics", metavar="fx,fy,cx,cy", required=True, help="of the pictures [px]"
-    )
-    parser.add_argument("--depth-scale", type=float, default=0.001, help="metres per unit of depth")
-    parser.add_argument("--model", help="model folder or name")
-    parser.add_argument("--backend", default="auto")
-    parser.add_argument("--json", action="store_true", help="last line: one JSON object")
-
-
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 0 when it ran, whatever the figures."""
     kinds = {
         "sim": _run_sim,
-        "rgbd": _run_rgbd,
+        "rgbd": eval_rgbd.run,
         "completion": eval_completion.run,
         "baselines": _run_baselines,
         "calibrate": eval_calibrate.run,
@@ -114,20 +103,6 @@ def _run_sim(args: argparse.Namespace) -> int:
 
         written = write_report(args.report, figures, found, options, folder, args.log)
         print(f"report: {written}")
-    if args.json:
-        print(json.dumps(plain(figures)))
-    return 0
-
-
-def _run_rgbd(args: argparse.Namespace) -> int:
-    from cooper_ros.evaluation.figures import plain
-    from cooper_ros.evaluation.rgbd import evaluate_folder, parse_intrinsics, rgbd_table
-
-    intrinsics = parse_intrinsics(args.intrinsics)
-    figures = evaluate_folder(
-        args.folder, intrinsics, args.depth_scale, model=args.model, backend=args.backend
-    )
-    print(rgbd_table(figures))
     if args.json:
         print(json.dumps(plain(figures)))
     return 0

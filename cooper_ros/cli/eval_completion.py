@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table; 0 when it ran, whatever the figures."""
     from cooper_ros.evaluation.completion import completion_table, evaluate_folders
     from cooper_ros.evaluation.figures import plain
-    from cooper_ros.evaluation.rgbd import parse_intrinsics
+    from cooper_ros.evaluation.rgbd_sets import parse_intrinsics
 
     for option, value in (("--draws", args.draws), ("--frames", args.frames)):
         if value is not None and value < 1:

@@ -1,39 +1,33 @@
 """What completion is worth on real RGB-D pictures: against interpolation, and against the fit.
 
-A set is a folder in one of two layouts, pictures in colour with registered depth beside them:
-
-- `color_NAME.jpg|png` and `depth_NAME.png`, with `intrinsics.json` (fx, fy, cx, cy, and
-  `depth_unit_m` where it is not 0.001);
-- as NYU Depth v2 is commonly unpacked: `rgb_NAME.jpg|png` with `sync_depth_NAME.png` or
-  `NAME.jpg|png` with `NAME_depth.png` in any folder below, millimetres, camera of the data set.
-
-Anchors are random pixels of the sensor (or those of one row, as a lidar of one line sees them);
-errors are measured at other pixels, between 0.3 and 8 m. `outliers`: 30 % of the anchors replaced
-by depths anywhere in that range. A ratio is the error of completion over the better of
-interpolation and fit, each a mean over the set.
+Sets are those of `evaluation.rgbd_sets`. Anchors are random pixels of the sensor (or those of one
+row, as a lidar of one line sees them); errors are measured at other pixels, between 0.3 and 8 m.
+`outliers`: 30 % of the anchors replaced by depths anywhere in that range. A ratio is the error of
+completion over the better of interpolation and fit, each a mean over the set.
 """
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.anchors import Anchors
 from cooper_ros.core.completion import DepthCompleter
-from cooper_ros.core.errors import CooperError
 from cooper_ros.core.kriging import Kernel
 from cooper_ros.core.scale import MetricScaler, ScaleState
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.evaluation.interpolation import interpolated
-from cooper_ros.evaluation.rgbd import SUFFIXES, read_pair
+from cooper_ros.evaluation.rgbd_sets import FAR_M, NEAR_M, SetCamera, named, pictures_of
 from cooper_ros.evaluation.table import align, number
+
+if TYPE_CHECKING:
+    from cooper_ros.runtime.pipeline import CooperPipeline
 
 COUNTS = (4, 16, 64, 256)
 TRIALS: dict[str, tuple[int, str]] = {
@@ -43,87 +37,36 @@ TRIALS: dict[str, tuple[int, str]] = {
     "one line of 64": (64, "line"),
 }
 OUTLIERS = 0.3
-NEAR_M, FAR_M = 0.3, 8.0
 PIXELS = 4000  # at which errors are measured
 POINT_SIGMA = 0.01  # the points are the sensor that is compared with; its rounding is left
 METHODS = ("interpolation", "fit", "completion")
-NYU_CAMERA = (518.86, 519.47, 325.58, 253.74)
-CAMERA_FILE = "intrinsics.json"
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One picture: the model's depth f32 [H, W], the sensor's (NaN = none), and the camera."""
+    """One picture: the depth f32 [H, W] that the model's code names, the sensor's (NaN = none), the
+    camera, and what is known of the model's scale."""
 
     name: str
     nominal: Array
     truth: Array
     camera: Intrinsics
-
-
-def listed(folder: Path) -> list[tuple[Path, Path]]:
-    """(colour, depth) files of a set, in the order of names. Raises CooperError without any."""
-    found = []
-    for depth in sorted(folder.rglob("*.png")):
-        for stem in _colour_stems(depth.stem):
-            names = [depth.with_name(stem + suffix) for suffix in SUFFIXES]
-            colour = next((path for path in names if path.is_file()), None)
-            if colour is not None:
-                found.append((colour, depth))
-                break
-    if not found:
-        raise CooperError(
-            f"{folder} holds no color_NAME.jpg with depth_NAME.png, no rgb_NAME.jpg with "
-            "sync_depth_NAME.png and no NAME.jpg with NAME_depth.png"
-        )
-    return found
-
-
-def _colour_stems(stem: str) -> list[str]:
-    if stem.startswith("sync_depth_"):
-        return ["rgb_" + stem.removeprefix("sync_depth_")]
-    if stem.startswith("depth_"):
-        return ["color_" + stem.removeprefix("depth_")]
-    return [stem.removesuffix("_depth")] if stem.endswith("_depth") else []
-
-
-def camera_of(
-    folder: Path, given: tuple[float, float, float, float] | None, nyu: bool = False
-) -> tuple[tuple[float, float, float, float], float]:
-    """((fx, fy, cx, cy), metres per unit of depth): as the folder's file says, else as `given`,
-    else that of NYU Depth v2 if it is that. Raises CooperError when there is none."""
-    path = folder / CAMERA_FILE
-    if not path.is_file():
-        k = given or (NYU_CAMERA if nyu else None)
-        if k is None:
-            raise CooperError(f"{path} is not there: write it (fx, fy, cx, cy), or --intrinsics")
-        return k, 0.001
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        fx, fy, cx, cy = (float(read[key]) for key in ("fx", "fy", "cx", "cy"))
-        return (fx, fy, cx, cy), float(read.get("depth_unit_m", 0.001))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CooperError(f"{path} needs fx, fy, cx and cy as numbers: {error}") from error
+    prior: ScaleState = field(default_factory=lambda: ScaleState.of_model("log", metric=True))
 
 
 def views_of(
     folder: Path,
-    pipeline: Any,
-    given: tuple[float, float, float, float] | None = None,
+    pipeline: CooperPipeline,
+    given: SetCamera | None = None,
     most: int | None = None,
 ) -> list[View]:
     """The pictures of a set with the model's depth, at most `most` of them (evenly chosen)."""
-    files = listed(folder)
-    k, unit = camera_of(folder, given, nyu=not files[0][1].stem.startswith("depth_"))
-    if most is not None and len(files) > most:
-        files = [files[i] for i in np.linspace(0, len(files) - 1, most).round().astype(int)]
     views = []
-    for colour, depth in files:
-        frame, truth = read_pair(colour, depth, k, unit)
-        assert frame.intrinsics is not None  # read_pair gives the camera that it was given
-        nominal = np.asarray(pipeline.see(frame).depth().depth, np.float32)
-        views.append(View(colour.stem, nominal, truth, frame.intrinsics))
+    for picture in pictures_of(folder, given, most):
+        nominal = pipeline.see(picture.frame).nominal_depth()
+        prior = pipeline.spec.depth.scale_prior()
+        views.append(View(picture.name, nominal, picture.truth, picture.camera, prior))
     return views
 
 
@@ -138,7 +81,7 @@ def evaluate_view(
     rows, columns = np.nonzero(usable)
     found: dict[str, list[dict[str, float]]] = {trial: [] for trial in TRIALS}
     for draw in range(draws):
-        rng = np.random.default_rng([draw, zlib.crc32(view.name.encode())])
+        rng = chance(view.name, draw)
         order = rng.permutation(len(rows))
         for trial, (count, kind) in TRIALS.items():
             chosen = _line(rows, count, rng) if kind == "line" else order[:count]
@@ -153,6 +96,11 @@ def evaluate_view(
             others_at = rows[others], columns[others]
             found[trial].append(_compared(view, at, depth, others_at, completer))
     return found
+
+
+def chance(name: str, draw: int) -> np.random.Generator:
+    """The chance that draws anchors of a picture: the same wherever and whenever it is drawn."""
+    return np.random.default_rng([draw, zlib.crc32(name.encode())])
 
 
 def _line(rows: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -173,8 +121,8 @@ def _compared(
 ) -> dict[str, float]:
     v, u = at[0].astype(np.float64), at[1].astype(np.float64)
     anchors = [Anchors(u, v, depth, np.full(len(u), POINT_SIGMA), "sensor")]
-    prior = ScaleState.of_model("log", metric=True)
-    state = MetricScaler("log").fit(view.nominal, anchors, view.camera, prior).state
+    scaler = MetricScaler(view.prior.space)
+    state = scaler.fit(view.nominal, anchors, view.camera, view.prior).state
     completed = completer.complete(view.nominal, anchors, view.camera, state)
     assert completed is not None and completed.half_width is not None
     place = np.stack([others[1], others[0]], axis=1).astype(np.float64)
@@ -222,7 +170,7 @@ def mean_of_sets(sets: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[
 
 def evaluate_folders(
     folders: Sequence[Path],
-    given: tuple[float, float, float, float] | None = None,
+    given: SetCamera | None = None,
     *,
     draws: int = 1,
     most: int | None = None,
@@ -234,9 +182,8 @@ def evaluate_folders(
 
     pipeline = CooperPipeline.open(model, backend)
     sets, frames = {}, {}
-    for folder in folders:
+    for name, folder in named(folders).items():
         views = views_of(folder, pipeline, given, most)
-        name = folder.name if folder.name not in sets else str(folder)
         sets[name], frames[name] = evaluate_set(views, draws), len(views)
     return {
         "model": pipeline.model_id,

@@ -22,7 +22,7 @@ import numpy as np
 
 from cooper_ros.core.anchors import Anchors, anchors_from_floor
 from cooper_ros.core.geometry import points
-from cooper_ros.core.scale import LINEAR, LOG, MetricScaler, ScaleState
+from cooper_ros.core.scale import MetricScaler, ScaleState
 from cooper_ros.evaluation.scenes import TestFrame, cache_directory, iterate_scenes, read_scene
 from cooper_ros.runtime.pipeline import CooperPipeline
 
@@ -77,9 +77,7 @@ def floor_anchors(context: Any, item: TestFrame, rng: np.random.Generator) -> li
 
 def evaluate(pipeline: CooperPipeline, scenes: int, seed: int) -> dict[str, dict[str, float]]:
     """Figures by set of anchors over one view of each of `scenes` unseen rooms."""
-    depth = pipeline.spec.depth
-    space = LOG if depth.curve == "log" else LINEAR
-    prior = ScaleState.of_model(space, depth.metric)
+    prior = pipeline.spec.depth.scale_prior()
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     refused: dict[str, int] = defaultdict(int)
     for job in iterate_scenes(cache_directory(), seed, scenes, 1):
@@ -94,7 +92,7 @@ def evaluate(pipeline: CooperPipeline, scenes: int, seed: int) -> dict[str, dict
                     continue
                 state, problem = prior, ""
                 if anchors:
-                    fit = MetricScaler(space).fit(
+                    fit = MetricScaler(prior.space).fit(
                         nominal, anchors, item.frame.intrinsics, prior  # type: ignore[arg-type]
                     )
                     state, problem = fit.state, fit.problem

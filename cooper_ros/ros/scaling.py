@@ -19,8 +19,6 @@ from cooper_ros.core.anchors import Anchors, anchors_from_depth
 from cooper_ros.core.errors import CooperError, ScaleError
 from cooper_ros.core.images import resize_depth
 from cooper_ros.core.scale import (
-    LINEAR,
-    LOG,
     MAX_UNCERTAINTY,
     MetricScaler,
     ScaleFit,
@@ -77,9 +75,8 @@ class Scaling:
         self, context: Any, frame: Frame, snapshot: Snapshot
     ) -> tuple[ScaleState, float | None]:
         """What is known before this frame's anchors, and the age of the fit it comes from [s]."""
-        depth = context.spec.depth
-        space = LOG if depth.curve == "log" else LINEAR
-        base = ScaleState.of_model(space, depth.metric)
+        base = context.spec.depth.scale_prior()
+        space = base.space
         if self.calibration is not None and self.calibration.space == space:
             base = self.calibration.later(0.0)
         if self._last is None or self._last[0].space != space:
@@ -227,11 +224,9 @@ class Scaling:
         self, context: Any, anchors: Anchors, cancel: Any = None
     ) -> tuple[ScaleState, int, float]:
         """(state, anchors used, relative residual) of anchors given by hand. Raises ScaleError."""
-        depth = context.spec.depth
-        space = LOG if depth.curve == "log" else LINEAR
+        prior = context.spec.depth.scale_prior()
         nominal = context.nominal_depth(cancel)
-        prior = ScaleState.of_model(space, depth.metric)
-        fit = MetricScaler(space).fit(nominal, [anchors], context.frame.intrinsics, prior)
+        fit = MetricScaler(prior.space).fit(nominal, [anchors], context.frame.intrinsics, prior)
         if fit.problem:
             raise ScaleError(fit.problem)
         row = np.rint(anchors.v).astype(int)

@@ -17,6 +17,7 @@ import numpy as np
 from cooper_ros.core.codecs import DepthCodec, PaletteCodec
 from cooper_ros.core.errors import CooperError, ModelFolderError, shown
 from cooper_ros.core.images import ResizeRule
+from cooper_ros.core.scale_state import LINEAR, LOG, ScaleState
 from cooper_ros.reasoning.chains import GRAMMARS
 from cooper_ros.runtime.fused import FusedSettings
 from cooper_ros.runtime.schema import check_name, check_value
@@ -59,6 +60,10 @@ class DepthSettings:
     def codec(self) -> DepthCodec:
         """The codec between a picture in [-1, 1] and metres."""
         return DepthCodec(self.min_m, self.max_m, self.curve)
+
+    def scale_prior(self) -> ScaleState:
+        """What is known of the depth's metric scale before any anchor."""
+        return ScaleState.of_model(LOG if self.curve == "log" else LINEAR, self.metric)
 
 
 @dataclass(frozen=True)

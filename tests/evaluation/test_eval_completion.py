@@ -10,16 +10,12 @@ import numpy as np
 import pytest
 
 from cooper_ros.cli import main
-from cooper_ros.core.errors import CooperError
 from cooper_ros.core.types import Intrinsics
 from cooper_ros.evaluation.completion import (
-    NYU_CAMERA,
     TRIALS,
     View,
-    camera_of,
     completion_table,
     evaluate_set,
-    listed,
     mean_of_sets,
 )
 from cooper_ros.evaluation.interpolation import interpolated
@@ -86,36 +82,6 @@ def test_the_mean_is_over_sets_and_names_the_worst() -> None:
     assert mean["4 points"]["worst_ratio"] == 0.9
     text = completion_table({"sets": sets, "mean": mean, "frames": {"a": 3, "b": 5}})
     assert "a (3)" in text and "mean of sets" in text and "0.70" in text
-
-
-@pytest.mark.parametrize(
-    ("colour", "depth"),
-    [
-        ("color_1.jpg", "depth_1.png"),
-        ("kitchen/rgb_00045.jpg", "kitchen/sync_depth_00045.png"),
-        ("test/0001.png", "test/0001_depth.png"),
-    ],
-)
-def test_both_layouts_are_read(tmp_path: Path, colour: str, depth: str) -> None:
-    for name in (colour, depth):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert listed(tmp_path) == [(tmp_path / colour, tmp_path / depth)]
-
-
-def test_the_camera_is_the_folders_then_the_one_given_then_nyus(tmp_path: Path) -> None:
-    given = (1.0, 2.0, 3.0, 4.0)
-    assert camera_of(tmp_path, given, nyu=True) == (given, 0.001)
-    assert camera_of(tmp_path, None, nyu=True) == (NYU_CAMERA, 0.001)
-    with pytest.raises(CooperError, match="--intrinsics"):
-        camera_of(tmp_path, None)
-    path = tmp_path / "intrinsics.json"
-    path.write_text('{"fx": 500, "fy": 501, "cx": 320, "cy": 240, "depth_unit_m": 0.0002}')
-    assert camera_of(tmp_path, given) == ((500.0, 501.0, 320.0, 240.0), 0.0002)
-    path.write_text("[1]")
-    with pytest.raises(CooperError, match="fx, fy, cx and cy"):
-        camera_of(tmp_path, given)
 
 
 def test_the_command_says_what_is_wrong_with_its_input(

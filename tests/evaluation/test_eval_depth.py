@@ -10,6 +10,7 @@ import pytest
 from cooper_ros.evaluation.depth import (
     METRICS,
     align_affine,
+    align_inverse,
     align_median,
     aligned_errors,
     bin_figures,
@@ -64,6 +65,24 @@ def test_affine_alignment_is_least_squares() -> None:
     wanted = (a @ solution).reshape(truth.shape)
     np.testing.assert_allclose(align_affine(noisy, truth), wanted, rtol=1e-9)
     np.testing.assert_allclose(align_affine(np.full_like(truth, 2.0), truth), truth.mean())
+
+
+def test_inverse_alignment_is_robust_and_stays_in_range() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.uniform(0.5, 6.0, (40, 50))
+    predicted = 1.0 / (2.0 / truth + 0.3)
+    assert depth_errors(align_inverse(predicted, truth), truth)["absrel"] < 1e-6
+    wrong = rng.random(truth.shape) < 0.15
+    spoiled = np.where(wrong, 0.5, truth)
+    aligned = align_inverse(predicted, spoiled)
+    assert depth_errors(aligned[~wrong], truth[~wrong])["absrel"] < 0.02
+    assert aligned.min() >= 0.3 and aligned.max() <= 8.0
+    constant = align_inverse(np.full_like(truth, 2.0), truth)
+    assert np.ptp(constant) == 0.0
+    assert 1.0 / np.mean(1.0 / truth) < constant[0, 0] <= np.median(truth)
+    hole = predicted.copy()
+    hole[0, 0] = np.nan
+    assert np.isnan(align_inverse(hole, truth)).sum() == 1
 
 
 def test_relative_map_is_used_where_there_are_no_metres() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from rosbags.rosbag2 import Writer
 
 from cooper_ros import cli
 from cooper_ros.core.errors import BagError
-from cooper_ros.evaluation.rgbd import pairs, read_pair
+from cooper_ros.evaluation.rgbd_sets import pictures_of
 from cooper_ros.ros.bags.definitions import Definitions
 from cooper_ros.ros.bags.reading import CAMERA_INFO, IMAGE, Bag
 from cooper_ros.ros.conversion import array_to_image
@@ -69,7 +70,8 @@ def test_each_image_gets_the_nearest_depth(tmp_path: Path, capsys: pytest.Captur
     assert [line["stamp_ns"] // MS for line in lines] == [0, 100, 300]
     k = json.loads((out / "intrinsics.json").read_text())
     assert (k["fx"], k["cx"], k["width"]) == (CAMERA.fx, CAMERA.cx, 320)
-    found = [read_pair(c, d, (k["fx"], k["fy"], k["cx"], k["cy"]), 0.001) for _, c, d in pairs(out)]
+    found = [(one.frame, one.truth) for one in pictures_of(out)]
+    assert found[0][0].intrinsics == replace(CAMERA, distortion=(0.0,) * 5), "the bag's camera"
     for (frame, depth), metres, shade in zip(found, (1.0, 2.5, 4.0), (0, 1, 3), strict=True):
         assert np.array_equal(frame.rgb, picture() - shade)
         assert depth[100, 100] == pytest.approx(metres)
