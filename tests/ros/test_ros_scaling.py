@@ -36,6 +36,7 @@ from cooper_ros.ros.messages import to_header  # noqa: E402
 from cooper_ros.ros.ranges import Reading, age_s  # noqa: E402
 from cooper_ros.ros.reframe import answer_in  # noqa: E402
 from cooper_ros.ros.scaling import Scaling  # noqa: E402
+from cooper_ros.runtime.spec import DepthSettings  # noqa: E402
 
 CAMERA = Intrinsics.from_fov(70.0, 64, 48)
 STAMP = 5_000_000_000
@@ -73,7 +74,7 @@ class Context:
     def __init__(self, nominal: np.ndarray, floor: np.ndarray | None, metric: bool = True) -> None:
         self.frame = Frame(np.zeros((48, 64, 3), np.uint8), CAMERA, STAMP, "camera")
         segmentation = SimpleNamespace(names=("floor", "wall")) if floor is not None else None
-        depth = SimpleNamespace(curve="log", metric=metric, min_m=0.25, max_m=10.0)
+        depth = DepthSettings(0.25, 10.0, "log", metric)
         self.spec = SimpleNamespace(depth=depth, segmentation=segmentation)
         self.gravity: Any = None
         self._nominal = nominal.astype(np.float32)
