@@ -1,8 +1,9 @@
-"""Score a model: on unseen simulated rooms (sim), or on real RGB-D pictures (rgbd).
+"""Score a model: on unseen simulated rooms (sim), or on real pictures (rgbd, photos).
 
 sim        renders test rooms (kept in the user's cache), runs the shipped pipeline on them and
            prints depth, segmentation and answer figures beside two baselines that do not look
 rgbd       depth on sets of real RGB-D pictures: as it is, aligned, and with 4 to 256 sensor points
+photos     classes on real photos against their labels
 completion what 4 to 256 sensor points make of the model's depth, on folders of such pictures
 baselines  fits those baselines on training shards (written into the package)
 calibrate  fits intervals of lengths and the confidence of depth on validation rooms, and measures
@@ -18,7 +19,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cooper_ros.cli import eval_ablation, eval_calibrate, eval_completion, eval_rgbd
+from cooper_ros.cli import (
+    eval_ablation,
+    eval_calibrate,
+    eval_completion,
+    eval_photos,
+    eval_rgbd,
+)
 
 EXAMPLE = "cooper eval sim --seed 1 --frames 200 --json"
 
@@ -28,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="what", required=True, metavar="KIND")
     _sim_arguments(kinds.add_parser("sim", help="unseen simulated rooms"))
     eval_rgbd.declare(kinds.add_parser("rgbd", help="sets of real RGB-D pictures"))
+    eval_photos.declare(kinds.add_parser("photos", help="classes on real photos with labels"))
     eval_completion.declare(
         kinds.add_parser("completion", help="a few sensor points beside the model's depth")
     )
@@ -68,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     kinds = {
         "sim": _run_sim,
         "rgbd": eval_rgbd.run,
+        "photos": eval_photos.run,
         "completion": eval_completion.run,
         "baselines": _run_baselines,
         "calibrate": eval_calibrate.run,

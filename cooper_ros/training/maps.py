@@ -13,10 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cooper_ros.core.classes import CLASS_NAMES
-
-UNNAMED = 254
-"""Label of a pixel that is none of the classes which its labels can name."""
-
+from cooper_ros.core.labelled_photos import UNNAMED
 
 SMALL = tuple(
     CLASS_NAMES.index(name)

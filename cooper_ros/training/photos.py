@@ -1,17 +1,12 @@
 """Real photos beside the simulated frames: what their pixels are called, where somebody says so.
 
-A folder holds `index.jsonl` (one line per photo: `id`, `split` train or val), `photos/ID.jpg` and
-`labels/ID.png`: class ids at half size or any other, 254 where a pixel is none of the classes that
-labels can name, 255 where nothing is known. Photos have no depth and no camera: the model is told
+The folder is that of `core.labelled_photos`. Photos have no depth and no camera: the model is told
 "unknown camera" (zero rays), and only the class loss sees them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,72 +14,19 @@ import torch
 from numpy.typing import NDArray
 
 from cooper_ros.core.classes import CLASS_NAMES
-from cooper_ros.core.errors import CooperError
 from cooper_ros.core.images import nearest_index
+from cooper_ros.core.labelled_photos import UNKNOWN, UNNAMED, LabelledPhotos, nameable_ids
 
 from .device import put
 from .frames import FrameBatch
-from .maps import UNNAMED
 
-UNKNOWN = 255
-ENDINGS = (".jpg", ".jpeg", ".png")
 OCCURS_PIXELS = 2000
 SMALLEST_WINDOW = 0.6
 """Share of a photo's sides that a random window keeps at least."""
 
-NAMEABLE = (
-    "floor", "wall", "ceiling", "door", "window", "table", "chair", "sofa", "bed", "cabinet",
-    "shelf", "plant", "tv", "picture", "person",
-)  # fmt: skip
-"""Classes that the labels can say: `UNNAMED` pixels are none of these."""
 
-
-@dataclass(frozen=True)
-class Photo:
-    """Files in memory."""
-
-    name: str
-    picture: bytes
-    labels: bytes
-
-
-def nameable_ids() -> list[int]:
-    """Class ids of `NAMEABLE`."""
-    return [CLASS_NAMES.index(name) for name in NAMEABLE]
-
-
-class PhotoStore:
-    """The photos of one split in memory (about 40 kB each)."""
-
-    def __init__(self, folder: str | Path, split: str) -> None:
-        self.folder = Path(folder)
-        index = self.folder / "index.jsonl"
-        if not index.exists():
-            raise CooperError(f"{index} is missing: a folder of photos needs it")
-        rows = [json.loads(line) for line in index.read_text(encoding="utf-8").splitlines() if line]
-        self.photos = [self._read(str(row["id"])) for row in rows if row.get("split") == split]
-        if not self.photos:
-            raise CooperError(f"{index} names no photo of split {split!r}")
-
-    def _read(self, name: str) -> Photo:
-        found = [self.folder / "photos" / (name + end) for end in ENDINGS]
-        found = [path for path in found if path.exists()]
-        labels = self.folder / "labels" / f"{name}.png"
-        if not found or not labels.exists():
-            raise CooperError(f"{self.folder}: photo {name} or its labels are missing")
-        return Photo(name, found[0].read_bytes(), labels.read_bytes())
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def decode(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Picture u8[H,W,3] and labels u8[h,w]."""
-        photo = self.photos[number]
-        picture = cv2.imdecode(np.frombuffer(photo.picture, np.uint8), cv2.IMREAD_COLOR)
-        labels = cv2.imdecode(np.frombuffer(photo.labels, np.uint8), cv2.IMREAD_UNCHANGED)
-        if picture is None or labels is None or labels.ndim != 2:
-            raise CooperError(f"{self.folder}: photo {photo.name} cannot be read")
-        return picture[..., ::-1].astype(np.uint8), labels.astype(np.uint8)
+class PhotoStore(LabelledPhotos):
+    """Photos of one split as batches for training."""
 
     def batch(
         self, numbers: list[int], width: int, height: int, rng: np.random.Generator | None = None
