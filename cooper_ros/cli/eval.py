@@ -66,7 +66,7 @@ def _sim_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backend", default="auto", help="inference engine (default: auto)")
     add("--quick", action="store_true", help="no repetition without maps, no probes")
     add("--json", action="store_true", help="last line: one JSON object")
-    add("--report", type=Path, metavar="DIR", help="write an HTML report with pictures here")
+    add("--report", type=Path, metavar="PATH", help="folder or FILE.html: report with pictures")
     add("--log", type=Path, metavar="FILE", help="log.jsonl of the training, for the report")
     add("--quiet", action="store_true", help="no progress bar")
 

@@ -20,6 +20,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     add("--split", default="val", help="photos of the index (default: val)")
     add("--model", help="model folder or name (default: the one that is shipped)")
     add("--backend", default="auto", help="inference engine (default: auto)")
+    add("--report", type=Path, metavar="PATH", help="folder or FILE.html: report with pictures")
     add("--json", action="store_true", help="last line: one JSON object")
 
 
@@ -30,6 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
     figures = evaluate_folder(args.folder, args.split, model=args.model, backend=args.backend)
     print(photo_text(figures))
+    if args.report:
+        from cooper_ros.evaluation.report_real import write_photo_report
+
+        written = write_photo_report(
+            args.report, figures, args.folder, args.model, args.backend
+        )
+        print(f"report: {written}")
     if args.json:
         print(json.dumps(plain(figures)))
     return 0

@@ -30,6 +30,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, metavar="N", help="at most N pictures of each set")
     add("--model", help="model folder or name (default: the one that is shipped)")
     add("--backend", default="auto", help="inference engine (default: auto)")
+    add("--report", type=Path, metavar="PATH", help="folder or FILE.html: report with pictures")
     add("--json", action="store_true", help="last line: one JSON object")
 
 
@@ -56,6 +57,13 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
     )
     print(rgbd_table(figures))
+    if args.report:
+        from cooper_ros.evaluation.report_real import write_rgbd_report
+
+        written = write_rgbd_report(
+            args.report, figures, args.folders, given, args.model, args.backend
+        )
+        print(f"report: {written}")
     if args.json:
         print(json.dumps(plain(figures)))
     return 0

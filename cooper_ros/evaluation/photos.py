@@ -43,20 +43,35 @@ def looker(pipeline: CooperPipeline) -> Looker:
     return lambda picture: pipeline.see(Frame(picture)).segmentation()
 
 
-def confusion_of(found: Segmentation, labels: Labels) -> Matrix:
-    """int64 [C + 1, C + 1] of one photo, rows are labels, columns what the model said; the last of
-    both is "none of the nameable classes". `labels` [h, w] may have another size than the photo."""
+def _compared(found: Segmentation, labels: Labels) -> tuple[Matrix, Matrix]:
+    """(what the labels say, what the model said) int64 [h, w] at the size of the labels: class ids,
+    C for "none of the nameable classes", and the labels' `UNKNOWN`."""
     height, width = found.labels.shape
     rows, columns = nearest_index(labels.shape[0], height), nearest_index(labels.shape[1], width)
     said = in_truth_ids(found.labels, found.names)[np.ix_(rows, columns)]
-    known = labels != UNKNOWN
     count = len(CLASS_NAMES)
-    truth = np.where(labels == UNNAMED, count, labels)[known].astype(np.int64)
-    called = np.where(np.isin(said, nameable_ids()), said, count)[known].astype(np.int64)
-    if truth.size and truth.max() > count:
-        raise CooperError(f"a label is class {truth.max()}, the last one is {count - 1}")
-    flat = np.bincount(truth * (count + 1) + called, minlength=(count + 1) ** 2)
+    truth = np.where(labels == UNNAMED, count, labels).astype(np.int64)
+    wrong = truth[(truth > count) & (truth != UNKNOWN)]
+    if wrong.size:
+        raise CooperError(f"a label is class {wrong.max()}, the last one is {count - 1}")
+    return truth, np.where(np.isin(said, nameable_ids()), said, count).astype(np.int64)
+
+
+def confusion_of(found: Segmentation, labels: Labels) -> Matrix:
+    """int64 [C + 1, C + 1] of one photo, rows are labels, columns what the model said; the last of
+    both is "none of the nameable classes". `labels` [h, w] may have another size than the photo.
+    Raises CooperError for labels that are no class."""
+    truth, said = _compared(found, labels)
+    known = truth != UNKNOWN
+    count = len(CLASS_NAMES)
+    flat = np.bincount(truth[known] * (count + 1) + said[known], minlength=(count + 1) ** 2)
     return flat.reshape(count + 1, count + 1)
+
+
+def right_of(found: Segmentation, labels: Labels) -> NDArray[np.int8]:
+    """1 where the model is right, 0 where not, -1 where nobody knows: int8 [h, w]."""
+    truth, said = _compared(found, labels)
+    return np.where(truth == UNKNOWN, -1, truth == said).astype(np.int8)
 
 
 def iou_of(confusion: Matrix) -> dict[str, float]:

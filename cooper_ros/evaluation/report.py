@@ -1,4 +1,4 @@
-"""The HTML report of `cooper eval sim`: one file that needs nothing else."""
+"""The HTML report of `cooper eval sim`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from cooper_ros.evaluation import report_charts as charts
 from cooper_ros.evaluation.answers import Scored
-from cooper_ros.evaluation.report_pictures import data_url, strip
+from cooper_ros.evaluation.report_page import case, table, write_page
+from cooper_ros.evaluation.report_pictures import strip
 from cooper_ros.evaluation.scenes import read_scene, scene_path
 from cooper_ros.evaluation.sim import Options
 from cooper_ros.evaluation.table import confidence_line, number, tables
@@ -18,7 +19,6 @@ from cooper_ros.evaluation.trial import SceneResult
 from cooper_ros.runtime.pipeline import CooperPipeline
 
 CASES = 3  # pictures of each kind
-NAME = "report.html"
 COLUMNS = (
     "image",
     "true depth",
@@ -27,22 +27,6 @@ COLUMNS = (
     "true classes",
     "generated classes",
 )
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1c2430;max-width:1240px;margin:2rem auto;
-padding:0 1rem}
-h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2.2rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #e3e7ec;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}th{font-weight:600;color:#52606f}
-.quiet{color:#6b7885;fill:#6b7885}.case{margin:1rem 0 1.6rem}
-.case img{display:block;width:100%;max-width:1216px;border-radius:4px}
-.case ul{margin:.4rem 0;padding-left:1.2rem}.bad{color:#b3261e}.good{color:#2c7a3f}
-.columns{display:grid;grid-template-columns:repeat(6,1fr);max-width:1216px;color:#6b7885;
-font-size:13px}
-svg text{font-size:12px;fill:#1c2430}.bars rect{fill:#2563a8}
-.curves line{stroke:#e3e7ec}.curves polyline{fill:none;stroke-width:2}
-.legend span{margin-right:1.2rem}
-"""
 
 
 def write_report(
@@ -53,14 +37,14 @@ def write_report(
     pictures: Path,
     log: Path | None = None,
 ) -> Path:
-    """Write `report.html` into `folder` and return its path.
+    """Write `report.html` into `folder` (or to that file, where it is one) and return its path.
 
     Runs the model again on the shown cases, whose test pictures lie in `pictures`: generated maps
     are not kept during an evaluation.
     """
     parts = [
         _head(figures),
-        *(_table(*entry) for entry in tables(figures)),
+        *(table(*entry) for entry in tables(figures)),
         f"<p>{html.escape(confidence_line(figures))}</p>",
         _note(),
         "<h2>IoU per class</h2>",
@@ -70,15 +54,7 @@ def write_report(
         curve = charts.curves(charts.read_log(log))
         parts.append(f"<h2>Learning curve</h2>{curve or '<p>Too few evaluations to draw.</p>'}")
     parts += _cases(found, options, pictures)
-    folder.mkdir(parents=True, exist_ok=True)
-    title = html.escape(f"{figures['model']} in simulation")
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    )
-    path = folder / NAME
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_page(folder, f"{figures['model']} in simulation", parts)
 
 
 def choose_cases(found: Sequence[SceneResult], count: int = CASES) -> dict[str, list[SceneResult]]:
@@ -113,14 +89,6 @@ def _head(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<h2>{title}</h2><table><tr>{head}</tr>{body}</table>"
-
-
 def _note() -> str:
     return (
         '<p class="quiet">decoded: read from the text that the model wrote. measured: the same '
@@ -134,20 +102,21 @@ def _note() -> str:
 def _cases(found: Sequence[SceneResult], options: Options, folder: Path) -> list[str]:
     pipeline = CooperPipeline.open(options.model, options.backend)
     parts = []
-    names = "".join(f"<span>{column}</span>" for column in COLUMNS)
     for name, chosen in choose_cases(found).items():
         parts.append(f"<h2>{name.capitalize()} depth</h2>")
         for result in chosen:
             path = scene_path(folder, result.scene, options.views, options.size, options.split)
             item = read_scene(path, result.scene)[0]
             depth, segmentation = pipeline.see(item.frame).perceive()
-            picture = data_url(strip(item, depth, segmentation))
             lines = "".join(_answer_line(record) for record in result.answers)
             parts.append(
-                f'<div class="case"><div class="columns">{names}</div>'
-                f'<img alt="room {result.scene}: image, true and generated maps" src="{picture}">'
-                f'<span class="quiet">room {result.scene}, AbsRel {number(_absrel(result))}</span>'
-                f"<ul>{lines}</ul></div>"
+                case(
+                    COLUMNS,
+                    strip(item, depth, segmentation),
+                    f"room {result.scene}: image, true and generated maps",
+                    f"room {result.scene}, AbsRel {number(_absrel(result))}",
+                    f"<ul>{lines}</ul>",
+                )
             )
     return parts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from cooper_ros.evaluation.trial import class_names, in_truth_ids
 Picture = NDArray[np.uint8]
 WIDTH, HEIGHT = 208, 156
 NEAR_M, FAR_M = 0.3, 8.0
+GAP_PX = 4
 JPEG_QUALITY = 78
 
 
@@ -44,6 +46,11 @@ def label_picture(labels: NDArray[np.uint8]) -> Picture:
     return table[labels]
 
 
+def small_labels(labels: NDArray[np.uint8]) -> Picture:
+    """`label_picture` of labels of any size, at the report's size."""
+    return label_picture(np.asarray(resize_labels(labels, WIDTH, HEIGHT), np.uint8))
+
+
 def small(picture: Picture) -> Picture:
     """At the report's size."""
     return resize_rgb(np.ascontiguousarray(picture), WIDTH, HEIGHT)
@@ -58,11 +65,16 @@ def strip(item: TestFrame, depth: DepthMap, segmentation: Segmentation) -> Pictu
         small(depth_picture(item.depth)),
         small(depth_picture(depth.depth)),
         small(confidence_picture(depth.confidence)),
-        label_picture(np.asarray(resize_labels(item.classes, WIDTH, HEIGHT), np.uint8)),
-        label_picture(np.asarray(resize_labels(labels, WIDTH, HEIGHT), np.uint8)),
+        small_labels(item.classes),
+        small_labels(labels),
     ]
-    gap = np.full((HEIGHT, 4, 3), 255, np.uint8)
-    return np.concatenate([part for picture in parts for part in (picture, gap)][:-1], axis=1)
+    return beside(parts)
+
+
+def beside(pictures: Sequence[Picture]) -> Picture:
+    """Pictures of the report's size, left to right."""
+    gap = np.full((HEIGHT, GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([part for one in pictures for part in (one, gap)][:-1], axis=1)
 
 
 def data_url(picture: Picture) -> str:

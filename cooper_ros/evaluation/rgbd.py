@@ -151,6 +151,22 @@ def _scaled(seen: Seen, nominal: Array, anchors: Anchors) -> NDArray[Any]:
     return (prior if fit.problem else fit.state).metres(nominal)
 
 
+def shown(seen: Seen, count: int) -> dict[str, NDArray[Any]]:
+    """Depth [H, W] for the report: `affine` (aligned) and with `count` random `points`; unknown
+    where there are not enough."""
+    truth = np.where(seen.picture.believed(), seen.picture.truth, np.float32(np.nan))
+    with np.errstate(invalid="ignore"):
+        rows, columns = np.nonzero(np.isfinite(truth) & (seen.nominal > 0.0))
+    order = chance(seen.picture.name, 0).permutation(len(rows))[:count]
+    found = {"affine": align_inverse(seen.nominal, truth), "points": np.full_like(truth, np.nan)}
+    if len(order) == count:
+        v, u = rows[order].astype(np.float64), columns[order].astype(np.float64)
+        depth = truth[rows[order], columns[order]].astype(np.float64)
+        anchors = Anchors(u, v, depth, np.full(count, POINT_SIGMA), "sensor")
+        found["points"] = _scaled(seen, seen.nominal, anchors)
+    return found
+
+
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {metric: mean_of([[row[metric] for row in rows]]) for metric in METRICS}
 

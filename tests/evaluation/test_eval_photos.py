@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,15 @@ from cooper_ros.core.errors import CooperError, ModelFolderError
 from cooper_ros.core.labelled_photos import UNKNOWN, UNNAMED, LabelledPhotos
 from cooper_ros.core.paths import find_model_folder
 from cooper_ros.core.types import Segmentation
-from cooper_ros.evaluation.photos import NONE, confusion_of, evaluate, figures_of, photo_text
+from cooper_ros.evaluation.photos import (
+    NONE,
+    confusion_of,
+    evaluate,
+    figures_of,
+    photo_text,
+    right_of,
+)
+from cooper_ros.evaluation.report_real import spread
 
 FLOOR, WALL, CHAIR, MUG = (CLASS_IDS[name] for name in ("floor", "wall", "chair", "mug"))
 WIDTH, HEIGHT = 160, 120
@@ -122,8 +131,25 @@ def test_the_command_runs_the_shipped_model(
     except ModelFolderError:
         pytest.skip("no engines/cooper-nano")
     folder = write_photos(tmp_path / "p")
-    assert main(["eval", "photos", str(folder), "--json"]) == 0
+    assert main(["eval", "photos", str(folder), "--json", "--report", str(tmp_path / "out")]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["photos"] == 2 and figures["split"] == "val"
     assert 0.0 <= figures["pixel_accuracy"] <= 1.0
     assert set(figures["iou"]) == {"floor", "wall"}, "the chair has too few pixels"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 2 and "photo1" in page
+
+
+def test_the_report_shows_the_best_the_middle_and_the_worst() -> None:
+    values = {f"p{i}": float(i) for i in range(9)} | {"unknown": math.nan}
+    chosen = spread(values, 2)
+    assert chosen == {
+        "p0": "best", "p1": "best", "p3": "middle", "p4": "middle", "p7": "worst", "p8": "worst"
+    }  # fmt: skip
+    assert spread({"only": 1.0}, 2) == {"only": "best"} and spread({}, 2) == {}
+
+
+def test_right_and_wrong_are_told_where_somebody_knows() -> None:
+    labels = np.array([[FLOOR, WALL, UNNAMED, UNNAMED, UNKNOWN]], np.uint8)
+    found = segmentation(np.array([[FLOOR, FLOOR, MUG, CHAIR, CHAIR]]))
+    assert right_of(found, labels).tolist() == [[1, 0, 1, 0, -1]]

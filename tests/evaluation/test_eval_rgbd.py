@@ -203,9 +203,13 @@ def test_the_command_runs_the_shipped_model(
     words = ["eval", "rgbd", *map(str, folders), "--draws", "1", "--json"]
     assert main(words) != 0
     assert "intrinsics.json is not there" in capsys.readouterr().err
-    assert main([*words, "--intrinsics", "140,140,79.5,59.5"]) == 0
+    report = tmp_path / "report" / "real.html"
+    assert main([*words, "--intrinsics", "140,140,79.5,59.5", "--report", str(report)]) == 0
     out = capsys.readouterr().out.splitlines()
     figures = json.loads(out[-1])
     assert figures["frames"] == 3 and list(figures["sets"]) == ["a", "b"]
     assert figures["depth"]["affine"] == figures["mean"]["affine"]["model"]
     assert 0.0 < figures["depth"]["affine"]["absrel"] < figures["depth"]["metric"]["absrel"]
+    page = report.read_text()
+    assert page.count("data:image/jpeg") == 3, "every picture of so small sets"
+    assert "b 256 points" not in page and "b (2) 256 points" in page
