@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adam-lr", type=float, default=0.0)
     parser.add_argument("--hold", type=float, default=0.3, help="part of the budget at full rate")
     parser.add_argument("--ema", type=float, default=0.998)
-    parser.add_argument("--eval-seconds", type=float, default=240.0)
+    parser.add_argument("--eval-seconds", type=float, default=240.0, help="0: never")
     parser.add_argument("--save-seconds", type=float, default=300.0)
     parser.add_argument("--log-steps", type=int, default=20)
     parser.add_argument("--replay", type=int, default=3, help="sft: train maps every N-th step")
@@ -93,6 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--score-frames", type=int, default=64, help="sft: frames of which evaluation asks"
+    )
+    parser.add_argument(
+        "--tune-tower",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="see: train the tower's convolutions too behind this share of the budget (1: never)",
     )
     parser.add_argument(
         "--sizes",

@@ -45,12 +45,19 @@ def encode_depth(depth: NDArray[Any], bits: int = 8) -> NDArray[Any]:
     return np.round(share * top).astype(np.uint8 if bits == 8 else np.uint16)
 
 
+def _metres(top: int) -> NDArray[np.float32]:
+    table = LOW_M * np.exp(np.arange(top + 1) / top * math.log(HIGH_M / LOW_M))
+    return np.asarray(table, np.float32)
+
+
+DEPTH_TABLE = _metres(255)
+"""Metres of the codes of 8 bits."""
+
+
 def decode_depth(code: NDArray[Any]) -> NDArray[np.float32]:
     """Inverse of `encode_depth`: f32 metres."""
-    top = float(np.iinfo(code.dtype).max)
-    table_size = int(top) + 1
-    table = LOW_M * np.exp(np.arange(table_size) / top * math.log(HIGH_M / LOW_M))
-    return np.asarray(table.astype(np.float32)[code])
+    table = DEPTH_TABLE if code.dtype == np.uint8 else _metres(int(np.iinfo(code.dtype).max))
+    return np.asarray(table[code])
 
 
 def pack(
@@ -95,6 +102,12 @@ def unpack_rgb(frame: PackedFrame) -> NDArray[np.uint8]:
 def unpack_depth(frame: PackedFrame) -> NDArray[np.float32]:
     """f32[H,W] in metres."""
     return decode_depth(_image(frame.depth, "depth"))
+
+
+def unpack_depth_code(frame: PackedFrame) -> NDArray[np.uint8]:
+    """u8[H,W]: the code of 8 bits, also of frames that hold 16."""
+    code = _image(frame.depth, "depth")
+    return code if code.dtype == np.uint8 else encode_depth(decode_depth(code))
 
 
 def unpack_labels(frame: PackedFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -11,7 +11,7 @@ from cooper_ros.model.modeling import CooperModel
 from .device import rand, randn
 from .frames import FrameBatch, FrameStore, resize, sample_batch
 from .maps import MapCodecs, MapMetrics, class_weights, depth_loss
-from .parts import part
+from .parts import Figures, part
 from .precision import autocast
 
 
@@ -69,16 +69,14 @@ class AutoencoderStage:
         log, classes = self.codecs.small(b.depth, b.classes, self.factor)
         return self.codecs.depth_picture(log), self.codecs.class_picture(classes, 1), classes
 
-    def loss(
-        self, step: int, progress: float, g: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, Figures]:
         """Depth L1 and gradients, cross-entropy of the classes (and palette L1 where they are read
         from colours), latent size."""
         with part("data"):
             b = sample_batch(self.store, self.batch, g, *self.size, augment=False)
             depth, palette, classes = self.pictures(b)
         x = torch.cat([depth, palette])
-        figures: dict[str, float] = {}
+        figures: Figures = {}
         with autocast(), part("codec"):
             z = self.model.autoencoder.encode(x).float()
             # unit-size latents: without a pull to the sphere noise could be outgrown
@@ -97,9 +95,9 @@ class AutoencoderStage:
                 logits = self.codecs.class_logits(ys)
                 e_colour = (ys - palette).abs().mean()
                 total = total + 0.5 * e_colour
-                figures["colour"] = float(e_colour.detach())
+                figures["colour"] = e_colour.detach()
         if self.blend:
-            figures["bent"] = float(e_bent.detach())
+            figures["bent"] = e_bent.detach()
         half = (self.codecs.high - self.codecs.low) / 2
         e_depth = depth_loss(yd.mean(1) * half, depth[:, 0] * half, torch.ones(()))
         e_equal = (yd - yd.mean(1, keepdim=True)).abs().mean()
@@ -108,9 +106,9 @@ class AutoencoderStage:
         total = total + e_depth + 0.5 * e_equal + 0.3 * e_class + 0.1 * pull
         return total, {
             "samples": self.batch,
-            "depth": float(e_depth.detach()),
-            "class": float(e_class.detach()),
-            "size": float(scale.detach().mean()),
+            "depth": e_depth.detach(),
+            "class": e_class.detach(),
+            "size": scale.detach().mean(),
             **figures,
         }
 

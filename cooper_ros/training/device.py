@@ -1,11 +1,13 @@
 """Where training computes, and where its random numbers come from.
 
 New tensors appear on torch's default device. Random numbers are drawn on the host and moved, so
-that a seed draws the same on every device; frames wait in host memory and are moved as bytes.
+that a seed draws the same on every device. Noise the size of pictures is the exception: on a GPU it
+is drawn there, from a seed of the host, because a step would wait a second for it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -15,6 +17,8 @@ from torch import Tensor
 from cooper_ros.core.errors import CooperError
 
 DEVICES = ("auto", "cpu", "cuda")
+BULK = 100_000
+"""From so many numbers on, a GPU draws its own."""
 
 
 def choose(name: str, processes: int = 1) -> torch.device:
@@ -49,14 +53,24 @@ def host_generator(seed: int) -> torch.Generator:
     return torch.Generator(device="cpu").manual_seed(seed)
 
 
+def _where(shape: Sequence[int], g: torch.Generator) -> tuple[torch.device, torch.Generator]:
+    """The device that draws numbers of a shape, and its generator."""
+    device = torch.get_default_device()
+    if device.type == "cpu" or math.prod(shape) < BULK:
+        return torch.device("cpu"), g
+    return device, torch.Generator(device=device).manual_seed(draw_seed(g))
+
+
 def rand(*shape: int, g: torch.Generator) -> Tensor:
     """Uniform in [0, 1)."""
-    return put(torch.rand(shape, generator=g, device="cpu"))
+    device, generator = _where(shape, g)
+    return put(torch.rand(shape, generator=generator, device=device))
 
 
 def randn(shape: Sequence[int], g: torch.Generator) -> Tensor:
     """Standard normal."""
-    return put(torch.randn(tuple(shape), generator=g, device="cpu"))
+    device, generator = _where(shape, g)
+    return put(torch.randn(tuple(shape), generator=generator, device=device))
 
 
 def draw(g: torch.Generator) -> float:
@@ -72,4 +86,3 @@ def draw_indices(end: int, count: int, g: torch.Generator) -> Tensor:
 def draw_seed(g: torch.Generator) -> int:
     """A seed for another generator."""
     return int(torch.randint(2**31, (), generator=g, device="cpu"))
-

@@ -23,6 +23,7 @@ from cooper_ros.model.checkpoint import save_model
 from . import parts, precision
 from .device import draw_seed, host_generator, put
 from .optim import Ema, Optimizers
+from .parts import Figures
 from .state import (
     PLACE,
     Place,
@@ -45,9 +46,7 @@ class Stage(Protocol):
 
     model: nn.Module
 
-    def loss(
-        self, step: int, progress: float, g: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, Figures]:
         """Loss of one batch and figures to log (``samples`` is required)."""
 
     def evaluate(self) -> dict[str, float]:
@@ -96,10 +95,10 @@ class Means:
     """Sums of figures, each divided by the steps that had it."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
+        self.sums: Figures = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, figures: dict[str, float]) -> None:
+    def add(self, figures: Figures) -> None:
         """Figures of one step."""
         for name, value in figures.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
@@ -107,7 +106,7 @@ class Means:
 
     def take(self) -> dict[str, float]:
         """Means since the last call."""
-        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
 
@@ -121,6 +120,7 @@ class Engine:
         name: of the stage, for the state file.
         go_on: where an earlier run of the stage had come, whose averaged weights the model has.
         profile: log the processor seconds of the parts of a step.
+        eval_seconds: training time between evaluations; 0 for none at all.
     """
 
     def __init__(
@@ -149,6 +149,7 @@ class Engine:
         self.eval_seconds, self.save_seconds, self.log_steps = eval_seconds, save_seconds, log_steps
         self.profile = profile
         self.step, self.seconds, self.samples = 0, 0.0, 0
+        self.pending: tuple[int, Tensor] | None = None
         self.pieces: list[dict[str, Any]] = []
         self.rewarmed_from: int | None = None
         self.resume(go_on)
@@ -204,7 +205,11 @@ class Engine:
         )
 
     def save(self) -> None:
-        """Write the resumable state and the averaged model (rank 0)."""
+        """Write the resumable state and the averaged model (rank 0).
+
+        Raises CooperError where the last loss was not finite.
+        """
+        self._check_pending()
         if self.rank:
             return
         trained = {n: p for n, p in self.stage.model.named_parameters() if p.requires_grad}
@@ -272,16 +277,16 @@ class Engine:
             factor *= min(1.0, (self.step - self.rewarmed_from + 1) / REWARM_STEPS)
         return factor
 
-    def one_step(self, progress: float) -> dict[str, float]:
+    def one_step(self, progress: float) -> Figures:
         """Loss, gradient, update; returns the figures of the step."""
         g = host_generator((self.seed * 1_000_003 + self.step) * 64 + self.rank)
         torch.manual_seed(draw_seed(g))
         loss, figures = self.stage.loss(self.step, progress, g)
-        if not finite(loss):
-            raise CooperError(
-                f"the loss of step {self.step} is {float(loss.detach())}: the run is stopped, and "
-                f"the state saved before it is kept in {self.folder}"
-            )
+        if loss.device.type == "cpu":
+            self._refuse_unless_finite(self.step, loss)
+        else:  # a GPU is still at it: look at the step before instead of waiting
+            self._check_pending()
+            self.pending = (self.step, loss.detach())
         with parts.part("backward"):
             loss.backward()
         with parts.part("average"):
@@ -291,6 +296,19 @@ class Engine:
             if not self.rank:
                 self.ema.update(self.stage.model)
         return figures
+
+    def _refuse_unless_finite(self, step: int, loss: Tensor) -> None:
+        if not finite(loss):
+            raise CooperError(
+                f"the loss of step {step} is {float(loss.detach())}: the run is stopped, and "
+                f"the state saved before it is kept in {self.folder}"
+            )
+
+    def _check_pending(self) -> None:
+        """Raise CooperError where the loss that was not looked at yet is not finite."""
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            self._refuse_unless_finite(*pending)
 
     def run(self) -> dict[str, float]:
         """Train until the budget or the piece is spent; returns the last evaluation."""
@@ -309,20 +327,20 @@ class Engine:
             figures = self.one_step(progress)
             self.step += 1
             self.samples += int(figures.pop("samples")) * self.world
-            self.seconds += time.perf_counter() - start
             means.add(figures)
+            self.seconds += time.perf_counter() - start
             if self.step % self.log_steps == 0:
                 self.log("train", means.take())
                 self._log_profile()
                 self.stage.refresh()
-            if self.seconds > next_eval:
+            if self.eval_seconds and self.seconds > next_eval:
                 next_eval = self.seconds + self.eval_seconds
                 self.evaluate()
             if self.seconds > next_save:
                 next_save = self.seconds + self.save_seconds
                 self.save()
         self.save()
-        return self.evaluate()
+        return self.evaluate() if self.eval_seconds else {}
 
     def _log_profile(self) -> None:
         spent = parts.take()

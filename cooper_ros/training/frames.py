@@ -93,25 +93,24 @@ class FrameStore:
 
         Raises CooperError naming a shard that is damaged or of another picture size.
         """
-        z = _read(path)
-        missing = [name for name in (*TABLES, "rgb") if name not in z]
-        if missing:
-            raise CooperError(f"{path} has no array {missing[0]}: render it anew (cooper data sim)")
-        try:
-            frames = frames_of(z)
-        except CooperError as error:
-            raise CooperError(f"{path}: {error}") from error
+        self.take(path, *opened(path))
+
+    def take(self, path: Path, arrays: dict[str, Any], frames: list[PackedFrame]) -> None:
+        """Put a shard that was opened behind those that are there.
+
+        Raises CooperError naming one of another picture size.
+        """
         self._check_shape(path, frames)
         self.seen.add(path)
         self.loaded.append(path)
-        rows = z["objects"]
+        rows = arrays["objects"]
         of_frame = rows[:, 0].astype(int)
         first = self.names[-1] + 1 if self.names else 0
         self.names += range(first, first + len(frames))
         self.frames += frames
         self.frame_objects += [rows[of_frame == k] for k in range(len(frames))]
-        self.intrinsics += list(z["intrinsics"].astype(np.float32))
-        self.free_space += [float(v) for v in z["free_space"]]
+        self.intrinsics += list(arrays["intrinsics"].astype(np.float32))
+        self.free_space += [float(v) for v in arrays["free_space"]]
         self.sizes.append(len(frames))
 
     def _check_shape(self, path: Path, frames: list[PackedFrame]) -> None:
@@ -174,6 +173,18 @@ class FrameStore:
             known,
             known,
         )
+
+
+def opened(path: Path) -> tuple[dict[str, Any], list[PackedFrame]]:
+    """Arrays and frames of a shard. Raises CooperError naming one that is damaged."""
+    arrays = _read(path)
+    missing = [name for name in (*TABLES, "rgb") if name not in arrays]
+    if missing:
+        raise CooperError(f"{path} has no array {missing[0]}: render it anew (cooper data sim)")
+    try:
+        return arrays, frames_of(arrays)
+    except CooperError as error:
+        raise CooperError(f"{path}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -43,23 +43,32 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            for p in params:
+                if "momentum" not in self.state[p]:
+                    self.state[p]["momentum"] = torch.zeros_like(p)
+            # Calls over lists: on a GPU a hundred launches cost more than the arithmetic.
+            grads = [p.grad for p in params if p.grad is not None]
+            kept = [self.state[p]["momentum"] for p in params]
+            torch._foreach_mul_(kept, group["momentum"])
+            torch._foreach_add_(kept, grads)
+            ahead = torch._foreach_add(grads, kept, alpha=group["momentum"])
             shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(p)
-                state["momentum"].mul_(group["momentum"]).add_(p.grad)
-                u = (p.grad + group["momentum"] * state["momentum"]).reshape(p.shape[0], -1)
-                shapes.setdefault((u.shape[0], u.shape[1]), []).append((p, u))
+            for p, u in zip(params, ahead, strict=True):
+                flat = u.reshape(p.shape[0], -1)
+                shapes.setdefault((flat.shape[0], flat.shape[1]), []).append((p, flat))
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
             for (rows, cols), entries in shapes.items():
                 # One batched iteration per shape: fewer, larger matrix products.
                 update = orthogonalise(torch.stack([u for _, u in entries]))
                 scale = max(1.0, rows / cols) ** 0.5
-                for (p, _), u in zip(entries, update, strict=True):
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.add_(u.reshape(p.shape), alpha=-group["lr"] * scale)
+                torch._foreach_add_(
+                    [p for p, _ in entries],
+                    [u.reshape(p.shape) for (p, _), u in zip(entries, update, strict=True)],
+                    alpha=-group["lr"] * scale,
+                )
 
 
 ADAM_ONLY = (
@@ -71,6 +80,11 @@ ADAM_ONLY = (
     "time_embedder",
     "conv_out",
 )
+TOWER = ("vit_model.stem", "vit_model.blocks")
+"""Convolutions that were trained on photos: where they are trained at all, slowly, by AdamW, and
+without decay towards zero."""
+TOWER_SHARE = 0.05
+"""Their learning rate over AdamW's."""
 
 
 class Optimizers:
@@ -78,8 +92,13 @@ class Optimizers:
 
     def __init__(self, model: nn.Module, muon_lr: float = 0.02, adam_lr: float = 3e-3) -> None:
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        matrix = [p for n, p in named if p.ndim >= 2 and not any(k in n for k in ADAM_ONLY)]
-        ids = {id(p) for p in matrix}
+        tower = [p for n, p in named if n.startswith(TOWER)]
+        ids = {id(p) for p in tower}
+        matrix = [
+            p for n, p in named
+            if p.ndim >= 2 and not any(k in n for k in ADAM_ONLY) and id(p) not in ids
+        ]  # fmt: skip
+        ids |= {id(p) for p in matrix}
         rest = [p for _, p in named if id(p) not in ids]
         self.params = [p for _, p in named]
         self.names = [n for n, _ in named]
@@ -93,6 +112,11 @@ class Optimizers:
                 torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)
             )
             self.base.append(adam_lr)
+        if tower:
+            self.optimizers.append(
+                torch.optim.AdamW(tower, adam_lr, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0)
+            )
+            self.base.append(adam_lr * TOWER_SHARE)
 
     def step(self, factor: float) -> None:
         """Update with learning rates times ``factor`` and clear the gradients."""
@@ -140,9 +164,9 @@ class Ema:
         """Move towards the model's present weights."""
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        for n, p in model.named_parameters():
-            if n in self.tensors:
-                self.tensors[n].lerp_(p, 1 - decay)
+        trained = [(n, p) for n, p in model.named_parameters() if n in self.tensors]
+        averages = [self.tensors[n] for n, _ in trained]
+        torch._foreach_lerp_(averages, [p for _, p in trained], 1 - decay)
 
     @torch.no_grad()
     def swap(self, model: nn.Module) -> None:

@@ -6,6 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
+
+Figures = dict[str, float | Tensor]
+"""What a step logs. Tensors stay where they are until a line is written: to read one is to wait
+for the device."""
+
 
 class Parts:
     """Seconds by part since the last `take`."""

@@ -35,12 +35,17 @@ class PhotoStore(LabelledPhotos):
         ``rng`` a random one, mirrored half of the time. ``depth`` is 1 everywhere and not
         ``metric``; ``classes`` hold `UNNAMED` and `UNKNOWN` too."""
         views = [view(*self.decode(n), width, height, rng) for n in numbers]
-        count = len(views)
         rgb = put(torch.from_numpy(np.stack([v[0] for v in views])))
         classes = put(torch.from_numpy(np.stack([v[1] for v in views]))).long()
+        return self.without_depth(rgb.permute(0, 3, 1, 2).float() / 127.5 - 1, classes)
+
+    @staticmethod
+    def without_depth(rgb: torch.Tensor, classes: torch.Tensor) -> FrameBatch:
+        """Pictures ``[B, 3, H, W]`` with labels ``[B, H, W]`` and without depth or camera."""
+        count = len(rgb)
         nothing = put(torch.zeros(count, dtype=torch.bool, device="cpu"))
         return FrameBatch(
-            rgb.permute(0, 3, 1, 2).float() / 127.5 - 1,
+            rgb,
             torch.ones(classes.shape),
             classes,
             torch.zeros(classes.shape, dtype=torch.uint8),
@@ -72,9 +77,9 @@ def photo_figures(
         known = b.classes != UNKNOWN
         truth = torch.where(b.classes == UNNAMED, count, b.classes)[known]
         said = torch.where(torch.isin(found, nameable), found, count)[known]
-        confusion += torch.bincount(
-            truth * (count + 1) + said, minlength=(count + 1) ** 2
-        ).view(count + 1, count + 1)
+        confusion += torch.bincount(truth * (count + 1) + said, minlength=(count + 1) ** 2).view(
+            count + 1, count + 1
+        )
     iou = confusion.diag() / (confusion.sum(0) + confusion.sum(1) - confusion.diag() + 1e-6)
     occurs = [i for i in nameable_ids() if confusion[i].sum() > OCCURS_PIXELS]
     return {

@@ -10,7 +10,7 @@ import numpy as np
 
 from cooper_ros.reasoning.chains import answer, think
 
-from .stage2 import QuestionSource
+from .writing import QuestionSource
 
 NONE_SHARE = 0.2
 """Share of training questions about absent things: at the simulator's 8 % the model never says
@@ -50,9 +50,7 @@ def question_source(grammar: int = 1) -> QuestionSource:
     ) -> Sequence[TrainingQuestion]:
         return [
             TrainingQuestion(q.family, q.text, f"{think(q.chain)} {answer(q.answer)}", q.value)
-            for q in sample_questions(
-                rows, free_space, rng, count, None, NONE_SHARE, odds, grammar
-            )
+            for q in sample_questions(rows, free_space, rng, count, None, NONE_SHARE, odds, grammar)
         ]
 
     return source

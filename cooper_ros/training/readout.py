@@ -22,6 +22,7 @@ from .batches import Mixture
 from .device import draw
 from .frames import FrameBatch, FrameStore, resize
 from .maps import MapCodecs, MapMetrics, class_loss, class_weights, depth_loss
+from .parts import Figures
 from .photos import PhotoStore, photo_figures
 from .precision import autocast
 
@@ -67,7 +68,7 @@ class ReadOut(nn.Module):
         classes: Tensor,
         nameable: Tensor,
         photos: int = 0,
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Figures]:
         """Depth and class loss against log depth and class ids ``[B, h, w]``; figures. The last
         ``photos`` pictures have no depth and labels in places."""
         depth, logits = self(seen, rows, columns)
@@ -77,8 +78,8 @@ class ReadOut(nn.Module):
         e_depth = depth_loss(depth[:frames], log[:frames], weight)
         e_class = class_loss(logits, classes, weights, nameable, photos)
         return e_depth + 0.3 * e_class, {
-            "seen_depth": float(e_depth.detach()),
-            "seen_class": float(e_class.detach()),
+            "seen_depth": e_depth.detach(),
+            "seen_class": e_class.detach(),
         }
 
     def save(self, folder: Path) -> None:
@@ -94,7 +95,12 @@ class ReadOut(nn.Module):
 
 
 class SeeStage:
-    """Losses of stage 1a: the read-out alone."""
+    """Losses of stage 1a: the read-out alone.
+
+    Args:
+        tune_tower: part of the budget behind which the tower's convolutions are trained too, slowly
+        (1: never). Once what stands on them is right, they move little and forget little.
+    """
 
     def __init__(
         self,
@@ -104,8 +110,9 @@ class SeeStage:
         codecs: MapCodecs,
         sizes: list[tuple[float, int, int, int]],
         val_photos: PhotoStore | None = None,
+        tune_tower: float = 1.0,
     ) -> None:
-        self.passes, self.model = passes, passes.model
+        self.passes, self.model, self.tune_tower = passes, passes.model, tune_tower
         self.data, self.val, self.codecs, self.sizes = data, val, codecs, sizes
         self.val_photos = val_photos
         weights = class_weights(data.store.class_frequency(len(codecs.colours)))
@@ -120,14 +127,13 @@ class SeeStage:
         """Number of the next room of a stream."""
         return self.data.store.next_room()
 
-    def loss(
-        self, step: int, progress: float, g: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, Figures]:
         """One batch."""
         _, width, height, batch = [s for s in self.sizes if progress >= s[0]][-1]
         b = self.data.sample(batch, g, *vary(width, height, g, self.passes.patch))
         rows, columns = self.passes.grid(b)
         log, classes = self.passes.small(b, self.codecs)
+        self.passes.tuned = self.passes.tuned or progress >= self.tune_tower
         with autocast():
             self.passes.see(b)
             assert self.passes.seen is not None

@@ -7,7 +7,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -31,6 +31,7 @@ from .frames import FrameBatch, FrameStore, fit
 from .maps import MapCodecs
 from .photos import PhotoStore
 from .readout import SeeStage
+from .resident import ResidentPhotos, on_gpu
 from .setup import (
     CONFIGS,
     align_generation_queries,
@@ -42,6 +43,10 @@ from .setup import (
 from .stage1 import FramePasses, MapStage, Prompted
 from .state import PLACE, Place, replace_folder, write_text
 from .stream import open_store
+
+if TYPE_CHECKING:
+    from .slots import SlotMaker
+    from .writing import WritingAhead
 
 
 @dataclass
@@ -78,6 +83,7 @@ class TrainOptions:
     apart: float = 0.5
     view_dropout: float = 0.5
     score_frames: int = 64
+    tune_tower: float = 1.0
     profile: bool = False
     go_on: str = ""
 
@@ -149,6 +155,9 @@ def parse_sizes(
         out.append((float(at), int(w), int(h), int(n)))
     return out
 
+
+WRITERS = 6
+"""Processes that write questions beside a GPU."""
 
 WORD_TABLES = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
 
@@ -229,10 +238,8 @@ def build(o: TrainOptions) -> tuple[CooperModel, Tokenizer]:
             grow(model, smaller)
     for part in (model.vit_model, model.autoencoder):
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    frozen = [
-        "vit_model.stem",
-        "vit_model.blocks",
-    ]  # ImageNet convolutions, where the tower has them
+    # ImageNet convolutions, where the tower has them; stage 1a may tune them in its last part
+    frozen = [] if o.stage == "see" and o.tune_tower < 1 else ["vit_model.stem", "vit_model.blocks"]
     # Drawing also trains the autoencoder's decoder, on the latents it will really get; the encoder
     # stays, so that latents keep their meaning.
     draws = o.stage in ("amg", "sft")
@@ -246,6 +253,14 @@ def first_frames(store: FrameStore, sizes: list[tuple[float, int, int, int]]) ->
     return fit(store.batch(torch.arange(min(64, len(store)))), *sizes[0][1:3])
 
 
+def open_photos(o: TrainOptions, config: CooperConfig) -> PhotoStore:
+    """The photos to train on."""
+    if on_gpu():
+        _, width, height, _ = parse_sizes(o.sizes, o.batch, config)[-1]
+        return ResidentPhotos(o.photos, "train", (width, height))
+    return PhotoStore(o.photos, "train")
+
+
 def build_stage(
     o: TrainOptions, model: CooperModel, tokenizer: Tokenizer, rank: int, world: int
 ) -> Any:
@@ -255,7 +270,7 @@ def build_stage(
     next_room = place.next_room if place is not None else 0
     store = open_store(o.data, o.out, rank, world, next_room=next_room)
     val = open_store(o.val, o.out, validation=True)
-    photos = PhotoStore(o.photos, "train") if o.photos else None
+    photos = open_photos(o, model.config) if o.photos and o.stage in ("see", "amg") else None
     val_photos = PhotoStore(o.photos, "val") if o.photos else None
     data = Mixture(store, photos, o.photo_share)
     if not len(store) or not len(val):
@@ -271,7 +286,7 @@ def build_stage(
     passes = FramePasses(model, prompted(model.config, tokenizer))
     sizes = parse_sizes(o.sizes, o.batch, model.config)
     if o.stage == "see":
-        see = SeeStage(passes, data, val, codecs, sizes, val_photos)
+        see = SeeStage(passes, data, val, codecs, sizes, val_photos, o.tune_tower)
         if start:
             see.read_out.load(Path(start))
         return see
@@ -318,8 +333,24 @@ def build_stage(
             pointing=o.pointing,
             apart=o.apart,
             dropout=o.view_dropout,
+            seed=o.seed * 64 + rank,
+            ahead=_writers(o, tokenizer, maker, grammar, bool(model.config.map_features)),
         )
     raise CooperError(f"unknown stage {o.stage!r}")
+
+
+def _writers(
+    o: TrainOptions, tokenizer: Tokenizer, maker: SlotMaker, grammar: int, fused: bool
+) -> WritingAhead | None:
+    """Processes that write the text of the next steps; None where a CPU trains, which has no core
+    to spare for them."""
+    from .writing import WritingAhead
+
+    if not on_gpu():
+        return None
+    file = Path(o.out) / "tokenizer.json"
+    tokenizer.save(file)
+    return WritingAhead(WRITERS, file, maker.bos, maker.eos, grammar, 4, fused)
 
 
 def worker(rank: int, o: TrainOptions, meeting: str) -> None:

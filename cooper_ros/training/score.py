@@ -70,9 +70,7 @@ class AnswerScore:
                     mode = maker.mode if kind == "direct" else []
                     leads.append([*mode, maker.bos, *q, eos, maker.bos])
                 blocks = stage.sees["direct" if kind == "direct" else "answer"]
-                turns = stage.passes.decode(
-                    full, leads, [blocks] * count, rows * columns + 2, eos
-                )
+                turns = stage.passes.decode(full, leads, [blocks] * count, rows * columns + 2, eos)
                 for i, ((_, name, truth), ids) in enumerate(zip(items, turns, strict=True)):
                     text = self.tokenizer.decode(ids)
                     kept.add(text, truth)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cooper_ros.core.classes import CLASS_NAMES
@@ -183,14 +184,31 @@ class SlotBatch:
     maps: Tensor
 
 
-def collate(
-    slots: Sequence[Slot],
-    pad: int,
-    frames: Sequence[int],
-    sees: Mapping[str, int] = SEES,
-) -> SlotBatch:
-    """Pad slots to one length. Each prefix block takes one rotary position; ``sees``: how many of
-    them each kind sees."""
+@dataclass(frozen=True)
+class SlotArrays:
+    """A `SlotBatch` on the host, without positions: ids i64[N,T], labels i64[N,T], weights
+    f32[N,T], sees, frames i64[N], direct, maps bool[N]."""
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    sees: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    direct: NDArray[np.bool_]
+    maps: NDArray[np.bool_]
+
+    def batch(self) -> SlotBatch:
+        """On the device that computes. Each prefix block takes one rotary position."""
+        moved = [put(torch.from_numpy(getattr(self, f.name))) for f in fields(self)]
+        ids, labels, weights, sees, frames, direct, maps = moved
+        positions = sees[:, None] + torch.arange(ids.shape[1])[None]
+        return SlotBatch(ids, labels, weights, positions, sees, frames, direct, maps)
+
+
+def padded(
+    slots: Sequence[Slot], pad: int, frames: Sequence[int], sees: Mapping[str, int] = SEES
+) -> SlotArrays:
+    """Slots padded to one length; ``sees``: how many prefix blocks each kind sees."""
     length = max(len(s.ids) for s in slots)
     n = len(slots)
     ids = np.full((n, length), pad, np.int64)
@@ -201,30 +219,33 @@ def collate(
         ids[i, :k] = s.ids
         labels[i, : k - 1] = ids[i, 1:k]
         weights[i, :k] = s.weights
-    blocks = torch.tensor([sees[s.kind] for s in slots])
-    return SlotBatch(
-        put(torch.from_numpy(ids)),
-        put(torch.from_numpy(labels)),
-        put(torch.from_numpy(weights)),
-        blocks[:, None] + torch.arange(length)[None],
-        blocks,
-        torch.tensor(frames),
-        torch.tensor([s.kind == "direct" for s in slots]),
-        torch.tensor([s.kind == "answer" for s in slots]),
+    return SlotArrays(
+        ids,
+        labels,
+        weights,
+        np.array([sees[s.kind] for s in slots], np.int64),
+        np.array(frames, np.int64),
+        np.array([s.kind == "direct" for s in slots]),
+        np.array([s.kind == "answer" for s in slots]),
     )
 
 
-def collate_by_length(
+def collate(
+    slots: Sequence[Slot], pad: int, frames: Sequence[int], sees: Mapping[str, int] = SEES
+) -> SlotBatch:
+    """Pad slots to one length, on the device that computes."""
+    return padded(slots, pad, frames, sees).batch()
+
+
+def arrays_by_length(
     slots: Sequence[Slot],
     pad: int,
     per_frame: int,
     parts: int = 3,
     sees: Mapping[str, int] = SEES,
-) -> list[SlotBatch]:
+) -> list[SlotArrays]:
     """Slots (row-major by frame) in parts of like length: half of a single batch is padding."""
     order = sorted(range(len(slots)), key=lambda i: len(slots[i].ids))
     size = -(-len(order) // parts)
     chunks = [order[i : i + size] for i in range(0, len(order), size)]
-    return [
-        collate([slots[i] for i in c], pad, [i // per_frame for i in c], sees) for c in chunks
-    ]
+    return [padded([slots[i] for i in c], pad, [i // per_frame for i in c], sees) for c in chunks]

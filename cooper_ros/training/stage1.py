@@ -19,7 +19,7 @@ from .device import rand, randn
 from .frames import FrameBatch, FrameStore, resize
 from .latents import LatentCache
 from .maps import MapCodecs, MapMetrics, class_loss, class_weights, depth_loss
-from .parts import part
+from .parts import Figures, part
 from .photos import PhotoStore, photo_figures
 from .precision import autocast
 from .readout import ReadOut, vary
@@ -64,6 +64,8 @@ class FramePasses:
         self.factor = self.patch // self.cell
         """Pixels of the picture per pixel of a map, along one side."""
         self.seen: Tensor | None = None
+        self.tuned = False
+        """Whether the tower's convolutions have been changing."""
         tower = model.vit_model
         if isinstance(tower, EfficientNetLite):
             self.frozen = FrozenTower(tower)
@@ -81,9 +83,10 @@ class FramePasses:
         return cos[None], sin[None]
 
     def features(self, rgb: Tensor, ids: Tensor) -> Tensor:
-        """Tower output ``[B, N, F]``; the convolutional part, where there is one, is frozen."""
+        """Tower output ``[B, N, F]``; the convolutional part, where there is one, is frozen unless
+        `tuned`."""
         tower = self.model.vit_model
-        if isinstance(tower, EfficientNetLite):
+        if isinstance(tower, EfficientNetLite) and not self.tuned:
             with part("tower"):
                 frozen = self.frozen(rgb)
             return tower.encode(frozen, ids)
@@ -135,8 +138,13 @@ class FramePasses:
         k, v = cache
         frames = k.shape[1]
         deep = frames - without_depth
-        both = torch.stack([self.prompts.depth, self.prompts.segmentation])
-        text = self.model.embed(both).repeat_interleave(torch.tensor([deep, frames]), 0)
+        both = (self.prompts.depth, self.prompts.segmentation)
+        text = torch.cat(
+            [
+                self.model.embed(ids).expand(count, -1, -1)
+                for ids, count in zip(both, (deep, frames), strict=True)
+            ]
+        )
         m = self.model.embed(self.prompts.markers).expand(deep + frames, -1, -1)
         und = torch.cat([text, m], 1)
         p, n, past = text.shape[1], rows * columns, k.shape[3]
@@ -254,7 +262,7 @@ class MapStage:
 
     def map_losses(
         self, b: FrameBatch, cache: Cache, g: torch.Generator, photos: int = 0
-    ) -> tuple[Tensor, dict[str, float], Tensor]:
+    ) -> tuple[Tensor, Figures, Tensor]:
         """Loss, figures and the implied latents (detached) of both maps: depth of all pictures
         but the last ``photos``, segmentation of all."""
         rows, columns = self.passes.grid(b)
@@ -271,15 +279,15 @@ class MapStage:
         implied = x - t[:, None, None] * velocity
         e_latent = (implied - data).abs().flatten(1).mean(1)[: 2 * frames]
         total = self.latent * (e_latent[:frames].mean() + 0.6 * e_latent[frames:].mean())
-        figures: dict[str, float] = {}
+        figures: Figures = {}
         if self.read_out is not None and self.passes.seen is not None:
             e_seen, figures = self.read_out.loss(
                 self.passes.seen, rows, columns, log, classes, self.data.nameable(), photos
             )
             total = total + e_seen
         figures |= {
-            "latent_depth": float(e_latent[:frames].detach().mean()),
-            "latent_class": float(e_latent[frames:].detach().mean()),
+            "latent_depth": e_latent[:frames].detach().mean(),
+            "latent_class": e_latent[frames:].detach().mean(),
         }
         drawn, more = self.decoded_losses(implied, log, classes, rows, columns, photos)
         figures |= more
@@ -309,7 +317,7 @@ class MapStage:
         rows: int,
         columns: int,
         photos: int = 0,
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Figures]:
         """Depth and class loss of latents behind the decoder."""
         frames = len(classes) - photos
         coarse = self.passes.coarse(tokens, rows, columns)
@@ -322,8 +330,8 @@ class MapStage:
         logits = self.passes.class_logits(coarse[frames:], self.codecs)
         e_class = class_loss(logits, classes, self.weights, self.data.nameable(), photos)
         return e_depth + 0.3 * e_class, {
-            "depth": float(e_depth.detach()),
-            "class": float(e_class.detach()),
+            "depth": e_depth.detach(),
+            "class": e_class.detach(),
         }
 
     def size_at(self, progress: float) -> tuple[int, int, int]:
@@ -331,9 +339,7 @@ class MapStage:
         _, *now = [s for s in self.sizes if progress >= s[0]][-1]
         return now[0], now[1], now[2]
 
-    def loss(
-        self, step: int, progress: float, g: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, Figures]:
         """One batch."""
         width, height, batch = self.size_at(progress)
         b = self.data.sample(batch, g, *vary(width, height, g, self.passes.patch))

@@ -3,62 +3,65 @@ prefix."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cooper_ros.model.autoencoder import pack_latents
 from cooper_ros.runtime.fused import FusedSettings
 
 from .answer_passes import AnswerPasses
-from .device import draw, draw_indices, draw_seed, rand
+from .device import put, rand
 from .frames import FrameBatch, FrameStore, fit, flip, jitter
 from .fused import fused_context, fused_features, one_hot
 from .maps import every
-from .parts import part
-from .pointing import PointFinder, PointingHead, cells_of, pointing_loss
+from .parts import Figures, part
+from .pointing import PointingHead, cells_of, pointing_loss
 from .precision import autocast
-from .slots import SEES, Slot, SlotBatch, SlotMaker, collate_by_length
+from .slots import SlotMaker
 from .stage1 import Cache, MapStage
-
-# Columns of a frame's object rows, see sim/shards.py
-CLASS, INSTANCE, U, V, Z, X, Y, RANGE, WIDTH, HEIGHT = 1, 2, 4, 5, 6, 7, 8, 9, 10, 11
-POINT = slice(12, 15)
-LEFT, RIGHT = 15, 17
-
-
-def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -> np.ndarray:
-    """Object rows of a mirrored and scaled frame."""
-    out = rows.copy()
-    if mirrored:
-        out[:, U] = (width - 1) / width - out[:, U]
-        out[:, [LEFT, RIGHT]] = (width - 1) / width - out[:, [RIGHT, LEFT]]
-        out[:, X] = -out[:, X]
-        out[:, POINT.start] = -out[:, POINT.start]
-    out[:, [Z, X, Y, RANGE, WIDTH, HEIGHT]] *= scale
-    out[:, POINT] *= scale
-    return out
-
+from .writing import (
+    ARITHMETIC_SHARES,
+    FrameText,
+    QuestionSource,
+    SlotWriter,
+    WritingAhead,
+    Written,
+    fitted_intrinsics,
+    transform_rows,
+)
 
 SEGMENTATION_MISSING = 0.08
 """Share of frames whose fused context holds the depth alone: the turn that asks for classes."""
 
-FUSED_SEES = {"answer": 2, "direct": 1, "depth": 1, "segmentation": 2, "arithmetic": 1}
-"""Prefix blocks that each kind of slot sees where the maps are one block."""
+OWN_SHARE = 0.6
+"""Share of frames whose context holds the model's own maps, instead of true ones."""
+
+PLANNED = 2
+"""Separates the numbers of plans from those of losses."""
 
 POINTING_LAYER = 2
 """Layer of the head that points: early enough for the layers behind it to read what it found."""
 
-ARITHMETIC_SHARES = (1.0, 0.35)
-"""Share of frames with a slot of pure arithmetic, in the first and in the second half: until it is
-learnt, a depth that was read well becomes a wrong answer; then reading needs the time more."""
 
+@dataclass(frozen=True)
+class StepPlan:
+    """What a step shows, drawn on the host: frames of the store, whether they are mirrored, where
+    the model's own maps stand, the factor of all lengths, where the segmentation was not drawn."""
 
-QuestionSource = Callable[[np.ndarray, float, np.random.Generator, int], Sequence[Any]]
+    step: int
+    seed: int
+    index: Tensor
+    mirrored: bool
+    own: NDArray[np.bool_]
+    scale: NDArray[np.float32]
+    missing: NDArray[np.bool_]
+    frames: tuple[FrameText, ...]
 
 
 class AnswerStage:
@@ -73,6 +76,8 @@ class AnswerStage:
         pointing: weight of the pointing loss, 0 without.
         apart: part of the budget in which the text loss does not reach the picture's states.
         dropout: share of frames of whose picture the answers see only a part.
+        seed: of the steps' frames and questions.
+        ahead: processes that write them ahead; None: this one writes when a step needs it.
     """
 
     def __init__(
@@ -89,14 +94,16 @@ class AnswerStage:
         pointing: float = 0.0,
         apart: float = 0.0,
         dropout: float = 0.0,
+        seed: int = 0,
+        ahead: WritingAhead | None = None,
     ) -> None:
-        self.maps, self.store, self.maker, self.questions = maps, store, maker, questions
+        self.maps, self.store, self.maker = maps, store, maker
         self.model, self.passes = maps.model, AnswerPasses(maps.passes)
-        self.batch, self.slots_per_frame, self.replay = batch, slots_per_frame, replay
+        self.batch, self.replay, self.seed, self.ahead = batch, replay, seed, ahead
         self.score, self.fused = score, fused
         self.apart, self.dropout, self.pointing = apart, dropout, pointing
-        self.sees = FUSED_SEES if fused is not None else SEES
-        self.finder = PointFinder(maker.encoder.encode)
+        self.writer = SlotWriter(maker, questions, slots_per_frame, fused is not None)
+        self.sees = self.writer.sees
 
     def refresh(self) -> None:
         """Take in new shards."""
@@ -106,37 +113,36 @@ class AnswerStage:
         """Number of the next room of a stream."""
         return self.store.next_room()
 
-    def frame_slots(
-        self,
-        rows: np.ndarray,
-        free: float,
-        intrinsics: Sequence[float],
-        size: tuple[int, int],
-        rng: np.random.Generator,
-        arithmetic: float = ARITHMETIC_SHARES[0],
-        segmentation_missing: bool = False,
-    ) -> list[Slot]:
-        """Slots of one frame: answers, one direct, sometimes arithmetic (always where a frame has
-        too few questions); a map request replaces one sometimes. Where the segmentation was not
-        drawn yet, every slot with maps asks for it."""
-        wanted = self.slots_per_frame + 1 + (rng.random() >= arithmetic)
-        items = list(self.questions(rows, free, rng, wanted))
-        slots: list[Slot] = []
-        for i, q in enumerate(items):
-            kind = "direct" if i == len(items) - 1 else "answer"
-            if segmentation_missing and kind == "answer":
-                slots.append(self.maker.request("segmentation", q.text))
-            elif self.fused is not None and i == 0 and rng.random() < 0.15:
-                slots.append(self.maker.request("depth", q.text))
-            elif self.fused is None and i == 0 and rng.random() < 0.3:
-                slots.append(
-                    self.maker.request("depth" if rng.random() < 0.5 else "segmentation", q.text)
-                )
-            else:
-                slots.append(self.maker.make(kind, q.text, q.turn))
-        while len(slots) < self.slots_per_frame + 2:
-            slots.append(self.maker.arithmetic(intrinsics, *size, rng))
-        return slots
+    def plan(self, step: int) -> StepPlan:
+        """What a step shows; a function of seed, step and the frames that are there."""
+        rng = np.random.default_rng([self.seed, step, PLANNED])
+        n, (width, height) = self.batch, self.maps.sizes[-1][1:3]
+        index = rng.integers(len(self.store), size=n)
+        mirrored = bool(rng.random() < 0.5)
+        scale = np.where(rng.random(n) < 0.5, np.exp(rng.random(n) - 0.5), 1.0).astype(np.float32)
+        lacks = SEGMENTATION_MISSING if self.fused is not None else 0.0
+        missing = rng.random(n) < lacks
+        frames = tuple(
+            self._frame_text(int(i), mirrored, float(s), bool(m), width, height)
+            for i, s, m in zip(index, scale, missing, strict=True)
+        )
+        return StepPlan(
+            step, int(rng.integers(2**31)), torch.from_numpy(index), mirrored,
+            rng.random(n) < OWN_SHARE, scale, missing, frames,
+        )  # fmt: skip
+
+    def _frame_text(
+        self, frame: int, mirrored: bool, scale: float, lacks: bool, width: int, height: int
+    ) -> FrameText:
+        size = (width, height)
+        stored = (self.store.shape or (height, width))[::-1]
+        return FrameText(
+            transform_rows(self.store.frame_objects[frame], mirrored, scale, width),
+            self.store.free_space[frame] * scale,
+            fitted_intrinsics(self.store.intrinsics[frame].tolist(), stored, size, mirrored),
+            size,
+            lacks,
+        )
 
     def context_latents(
         self, b: FrameBatch, own: Tensor, scale: Tensor, g: torch.Generator, predicted: Tensor
@@ -192,44 +198,22 @@ class AnswerStage:
         hidden[:, 0] = False
         return hidden
 
-    def loss(
-        self, step: int, progress: float, g: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, step: int, progress: float, g: torch.Generator) -> tuple[Tensor, Figures]:
         """One batch of frames with their slots."""
         with part("data"):
-            b = self.store.batch(draw_indices(len(self.store), self.batch, g))
-            b = fit(b, *self.maps.sizes[-1][1:3])
-            if draw(g) < 0.5:
+            arithmetic = ARITHMETIC_SHARES[progress >= 0.5]
+            plan, written = self._written(step, arithmetic)
+            b = fit(self.store.batch(plan.index), *self.maps.sizes[-1][1:3])
+            if plan.mirrored:
                 b = flip(b)
             b.rgb = jitter(b.rgb, g)
-        n, height, width = len(b.rgb), b.rgb.shape[-2], b.rgb.shape[-1]
-        rng = np.random.default_rng(draw_seed(g))
-        own = rand(n, g=g) < 0.6
-        scale = torch.where(
-            rand(n, g=g) < 0.5,
-            (rand(n, g=g) - 0.5).exp(),
-            torch.ones(n),
+        n = len(b.rgb)
+        own, scale, missing = (
+            put(torch.from_numpy(v)) for v in (plan.own, plan.scale, plan.missing)
         )
-        missing = torch.zeros(n, dtype=torch.bool)
-        if self.fused is not None:
-            missing = rand(n, g=g) < SEGMENTATION_MISSING
-        free_space = self.store.rooms_free_space(b.index)
-        scales, intrinsics = scale.tolist(), b.intrinsics.tolist()
-        slots: list[Slot] = []
-        tables: list[np.ndarray] = []
-        for i, lacks in enumerate(missing.tolist()):
-            frame, s = int(b.index[i]), scales[i]
-            rows = transform_rows(self.store.frame_objects[frame], b.flipped, s, width)
-            free = free_space[i] * s
-            tables.append(rows)
-            slots += self.frame_slots(
-                rows, free, intrinsics[i], (width, height), rng,
-                ARITHMETIC_SHARES[progress >= 0.5], lacks,
-            )  # fmt: skip
-        parts = collate_by_length(slots, self.maker.eos, len(slots) // n, sees=self.sees)
         rows_n, columns = self.maps.passes.grid(b)
         block = rows_n * columns + 2
-        figures: dict[str, float] = {}
+        figures: Figures = {}
         total = torch.zeros(())
         with autocast():
             cache = self.maps.passes.see(b)
@@ -245,12 +229,18 @@ class AnswerStage:
                 cache = (cache[0].detach(), cache[1].detach())
             full = self.context(b, cache, own, scale, missing, predicted.float(), g)
             hidden = self.hidden_rows(n, full[0].shape[3], block, g)
-            text, more = self.text_loss(full, parts, block, scale, hidden, b, tables)
+            text, more = self.text_loss(full, written, block, scale, hidden, b)
         return text + total, {
             "samples": n,
             **more,
             **{"map_" + k: v for k, v in figures.items()},
         }
+
+    def _written(self, step: int, arithmetic: float) -> tuple[StepPlan, Written]:
+        if self.ahead is not None:
+            return self.ahead.next(self.plan, step, arithmetic)
+        plan = self.plan(step)
+        return plan, self.writer.write(plan.frames, plan.seed, arithmetic)
 
     def context(
         self,
@@ -273,25 +263,25 @@ class AnswerStage:
     def text_loss(
         self,
         cache: Cache,
-        parts: Sequence[SlotBatch],
+        written: Written,
         block: int,
         scale: Tensor,
         hidden: Tensor | None = None,
         b: FrameBatch | None = None,
-        tables: Sequence[np.ndarray] = (),
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Figures]:
         """Mean cross-entropy of all trained tokens of the slots, with the pointing loss; figures.
 
-        `b` and the object `tables` of its frames are what the pointing loss needs.
+        `b` is what the pointing loss needs.
         """
         total = weights = torch.zeros(())
         pointed: list[Tensor] = []
         layers: Any = self.model.language_model.model.layers
-        for slots in parts:
+        for number, arrays in enumerate(written.parts):
+            slots = arrays.batch()
             with PointingHead(layers[POINTING_LAYER % len(layers)]) as head:
                 states = self.passes.read(cache, slots, block, hidden)
-                if self.pointing and self.fused is not None and b is not None:
-                    pointed += self._pointing(head, slots, b, tables, block)
+                if self.pointing and written.points and b is not None:
+                    pointed += self._pointing(head, written.points[number], b, block)
             # Direct slots see a picture that contradicts a rescaled depth map: train them on true
             # scale only.
             blind = slots.direct & (scale[slots.frames] != 1)
@@ -302,36 +292,24 @@ class AnswerStage:
             total = total + (ce * weight[trained]).sum()
             weights = weights + weight[trained].sum()
         text = total / weights.clamp(min=1e-6)
-        figures = {"text": float(text.detach())}
+        figures: Figures = {"text": text.detach()}
         if pointed:
             point = torch.stack(pointed).mean()
-            figures["pointing"] = float(point.detach())
+            figures["pointing"] = point.detach()
             text = text + self.pointing * point
         return text, figures
 
     def _pointing(
-        self,
-        head: PointingHead,
-        slots: SlotBatch,
-        b: FrameBatch,
-        tables: Sequence[np.ndarray],
-        block: int,
+        self, head: PointingHead, points: NDArray[np.int64], b: FrameBatch, block: int
     ) -> list[Tensor]:
         """Pointing loss of one part, as a list of none or one."""
-        found: list[tuple[int, int, int, int]] = []
-        for at, frame in enumerate(slots.frames.tolist()):
-            if bool(slots.maps[at]):
-                points = self.finder.find(slots.ids[at].tolist(), tables[frame])
-                found += [(at, point.token, frame, point.row) for point in points]
-        if not found:
+        if not len(points):
             return []
-        rows, tokens, frames, _ = (torch.tensor(column) for column in zip(*found, strict=True))
+        rows, tokens, frames, instance, label = put(torch.from_numpy(points)).unbind(1)
         factor = self.maps.passes.factor
         instances = every(b.instances, factor)[frames].long()
         classes = every(b.classes, factor)[frames]
-        of = [tables[frame][row] for _, _, frame, row in found]
-        wanted = torch.tensor([[int(row[INSTANCE]), int(row[CLASS])] for row in of])
-        masks = (instances == wanted[:, :1, None]) & (classes == wanted[:, 1:, None])
+        masks = (instances == instance[:, None, None]) & (classes == label[:, None, None])
         target = cells_of(masks, self.maps.passes.cell)
         attention = head.log_attention(rows, tokens)
         return [pointing_loss(attention, target, block + 1)]

@@ -22,6 +22,7 @@ from cooper_ros.core.errors import CooperError
 from cooper_ros.sim.generate import SEED_STRIDE, Job, generate, plan, render_shard
 
 from .frames import FrameStore
+from .resident import ResidentStore, on_gpu
 
 PREFIX = "sim:"
 AHEAD = 4  # finished shards that may wait; then the renderers pause
@@ -81,6 +82,8 @@ def open_store(
     A stream begins with `next_room`, or behind what its spool holds.
     """
     if not is_stream(data):
+        if on_gpu() and not validation:
+            return ResidentStore(data)
         return FrameStore(data, rank, world)
     options = parse_stream(data)
     if validation:
@@ -176,6 +179,7 @@ class SimStore(FrameStore):
         path = self.folder / f"shard-{self.split}-{self.options.seed:03d}-{number:07d}.npz"
         first = self.options.seed * SEED_STRIDE + number * rooms
         return Job(path, self.split, first, rooms, self.options.views)
+
 
 def _renderers(processes: int) -> multiprocessing.pool.Pool:
     """Processes that give way to the training beside them."""

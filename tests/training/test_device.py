@@ -23,8 +23,11 @@ from cooper_ros.training import (  # noqa: E402
     frames,
     latents,
     photos,
+    resident,
     slots,
     stage1,
+    stage2,
+    stream,
 )
 from cooper_ros.training.optim import Optimizers  # noqa: E402
 from cooper_ros.training.tower import FrozenTower  # noqa: E402
@@ -94,21 +97,28 @@ class Places(TorchFunctionMode):
         return out
 
 
+@pytest.mark.parametrize("gpu", [False, True], ids=["", "resident"])
 @pytest.mark.parametrize("stage", ["autoencoder", "see", "amg", "sft"])
 def test_no_step_mixes_host_and_device(
-    stage, shards, photo_folder, tiny_config, tmp_path, monkeypatch
+    stage, gpu, shards, photo_folder, tiny_config, tmp_path, monkeypatch
 ):
+    if gpu:  # frames in its memory, as `on_gpu` decides
+        for module in (run, stream, latents):
+            monkeypatch.setattr(module, "on_gpu", lambda: True)
+        monkeypatch.setattr(run, "_writers", lambda *_: None)
     monkeypatch.setattr(run, "load_imagenet_tower", lambda model: "none")
     o = run.TrainOptions(
         stage, str(shards), str(shards), str(tmp_path), config=str(tiny_config),
         sizes=["0:64x48:4"], batch=4, replay=2, photos=str(photo_folder),
-        score_frames=2,
+        score_frames=2, tune_tower=0.5,
     )  # fmt: skip
     # on a GPU PyTorch runs the frozen convolutions
     monkeypatch.setattr(stage1, "FrozenTower", lambda tower: FrozenTower(tower, engine=False))
     model, tokenizer = run.build(o)
     places = Places()
-    for module in (device, autoencoder, engine, frames, latents, photos, slots, stage1):
+    for module in (
+        device, autoencoder, engine, frames, latents, photos, resident, slots, stage1, stage2
+    ):  # fmt: skip
         if hasattr(module, "put"):
             monkeypatch.setattr(module, "put", places.put)
     plain = torch.from_numpy

@@ -217,7 +217,8 @@ def test_the_configurations_grammar_is_what_is_taught(stage):
     made, tokenizer = stage
     assert made.model.config.runtime["grammar"] == 2
     rows = made.store.frame_objects[0]
-    slots = made.frame_slots(rows, 1.5, [50, 50, 31.5, 23.5], (64, 48), np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    slots = made.writer.frame_slots(rows, 1.5, [50, 50, 31.5, 23.5], (64, 48), rng)
     answers = [tokenizer.decode(s.ids) for s in slots if s.kind == "answer"]
     assert answers and all(" seen " in text or " absent " in text for text in answers
                            if "free space" not in text)  # fmt: skip
