@@ -10,7 +10,7 @@ HELP = "train a model: autoencoder | see | amg | sft"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of all stages."""
-    parser.add_argument("stage", choices=["autoencoder", "see", "amg", "sft"])
+    parser.add_argument("stage", choices=["autoencoder", "see", "amg", "sft", "recipe"])
     parser.add_argument(
         "--data",
         required=True,
@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", required=True, help="run folder; an interrupted run continues from it"
+    )
+    parser.add_argument(
+        "--recipe",
+        default="",
+        metavar="FILE",
+        help="recipe: the stages, their budgets and options (default: the one for a GPU)",
     )
     parser.add_argument("--start", default="", help="model to start from (default: fresh)")
     parser.add_argument(
@@ -111,11 +117,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when the budget was spent."""
-    if sum(value > 0 for value in (args.minutes, args.steps, args.frames)) != 1:
+    whole = args.stage == "recipe"
+    if not whole and sum(value > 0 for value in (args.minutes, args.steps, args.frames)) != 1:
         raise SystemExit("give one of --minutes, --steps and --frames")
     from dataclasses import fields
 
     from cooper_ros.training.run import TrainOptions, train
 
-    train(TrainOptions(**{f.name: getattr(args, f.name) for f in fields(TrainOptions)}))
+    options = TrainOptions(**{f.name: getattr(args, f.name) for f in fields(TrainOptions)})
+    if whole:
+        from cooper_ros.training.recipe import run_recipe
+        from cooper_ros.training.setup import CONFIGS
+
+        run_recipe(args.recipe or CONFIGS / "recipe-gpu.json", options)
+    else:
+        train(options)
     return 0

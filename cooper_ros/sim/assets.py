@@ -57,9 +57,16 @@ def committed_assets() -> AssetSet:
 
 @lru_cache(maxsize=1)
 def training_assets() -> AssetSet:
-    """The furniture package without the committed models; converted once into a user cache."""
+    """The furniture package without the committed models; converted once into a user cache.
+
+    Where the package is not installed, the models that such a cache brings are used: a machine
+    that is lent for an hour needs no packages.
+    """
     folder = user_cache_dir() / f"models-{CACHE_VERSION}"
     files, keys = [], []
+    if not catalogue():
+        files = [(path.stem.split("-")[0], path) for path in sorted(folder.glob("*.npz"))]
+        keys = [path.name for _, path in files]
     for entry in catalogue():
         if is_committed(entry):
             continue

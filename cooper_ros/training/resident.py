@@ -209,6 +209,27 @@ class ResidentPhotos(PhotoStore):
         return fit(cut, width, height, float(rng.random()))
 
 
+_stores: dict[Path, ResidentStore] = {}
+_photos: dict[tuple[Path, tuple[int, int]], ResidentPhotos] = {}
+
+
+def resident_frames(folder: str | Path) -> ResidentStore:
+    """The frames of a folder, decoded once in a process that trains several stages."""
+    path = Path(folder).resolve()
+    if path not in _stores:
+        _stores[path] = ResidentStore(path)
+    _stores[path].refresh()
+    return _stores[path]
+
+
+def resident_photos(folder: str | Path, size: tuple[int, int]) -> ResidentPhotos:
+    """Views of the training photos of a folder, likewise."""
+    key = (Path(folder).resolve(), size)
+    if key not in _photos:
+        _photos[key] = ResidentPhotos(folder, "train", size)
+    return _photos[key]
+
+
 def on_gpu() -> bool:
     """Whether steps compute on a GPU."""
     return torch.get_default_device().type == "cuda"

@@ -31,7 +31,7 @@ from .frames import FrameBatch, FrameStore, fit
 from .maps import MapCodecs
 from .photos import PhotoStore
 from .readout import SeeStage
-from .resident import ResidentPhotos, on_gpu
+from .resident import on_gpu, resident_photos
 from .setup import (
     CONFIGS,
     align_generation_queries,
@@ -257,7 +257,7 @@ def open_photos(o: TrainOptions, config: CooperConfig) -> PhotoStore:
     """The photos to train on."""
     if on_gpu():
         _, width, height, _ = parse_sizes(o.sizes, o.batch, config)[-1]
-        return ResidentPhotos(o.photos, "train", (width, height))
+        return resident_photos(o.photos, (width, height))
     return PhotoStore(o.photos, "train")
 
 
@@ -366,6 +366,9 @@ def _work(rank: int, o: TrainOptions, meeting: str) -> None:
             "gloo", init_method=f"file://{meeting}", rank=rank, world_size=o.processes
         )
     precision.use(precision.formats(o.numbers))
+    if on_gpu():  # what stays in float32 may round as tensor cores do
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
     with torch.device("cpu"):  # initial weights are drawn on the host
         model, tokenizer = build(o)
     model.to(torch.get_default_device())
@@ -388,8 +391,13 @@ def _work(rank: int, o: TrainOptions, meeting: str) -> None:
         place_of(o),
         o.profile,
     )
+    ahead = getattr(stage, "ahead", None)
     stage.save_beside = lambda into: tokenizer.save(into / "tokenizer.json")
-    engine.run()
+    try:
+        engine.run()
+    finally:
+        if ahead is not None:
+            ahead.close()
     if rank == 0 and o.stage == "autoencoder":
         engine.ema.swap(model)
         stage.normalise()

@@ -22,7 +22,7 @@ from cooper_ros.core.errors import CooperError
 from cooper_ros.sim.generate import SEED_STRIDE, Job, generate, plan, render_shard
 
 from .frames import FrameStore
-from .resident import ResidentStore, on_gpu
+from .resident import on_gpu, resident_frames
 
 PREFIX = "sim:"
 AHEAD = 4  # finished shards that may wait; then the renderers pause
@@ -83,7 +83,7 @@ def open_store(
     """
     if not is_stream(data):
         if on_gpu() and not validation:
-            return ResidentStore(data)
+            return resident_frames(data)
         return FrameStore(data, rank, world)
     options = parse_stream(data)
     if validation:
