@@ -1,18 +1,23 @@
-"""Build, list and check TensorRT engines of a model folder, or make its int8 form for CPUs.
+"""Verify GPU graphs of a model folder; build, list and check its TensorRT engines; make int8 forms.
+
+Engines are built and their graphs verified on the CPU; none was ever executed on a device.
 
 Engines go to the user's cache, addressed by content: a changed model, builder or target is built
 anew, anything else is found again. Named architectures need no GPU (TensorRT-RTX builds on the
-CPU); `--target device` builds for the GPU of this machine. `int8` writes a model folder whose CPU
-graphs multiply in 8 bits.
+CPU); `--target device` builds for the GPU of this machine. `verify` runs the GPU graphs on the CPU
+against float32. `int8` writes a model folder whose CPU graphs multiply in 8 bits.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
+
+from cooper_ros.cli.images import MAX_PICTURES, read_pictures
 
 EXAMPLE = "cooper engine build engines/cooper-nano --target sm86"
 
@@ -31,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("folder", nargs="?", help="model folder or model name (default: nano)")
         action.add_argument("--target", choices=list(TARGETS), default="device", help=targets)
         action.add_argument("--json", action="store_true", help="last line: one JSON object")
+    verify = actions.add_parser("verify", help="run the GPU graphs on the CPU against float32")
+    verify.add_argument("folder", nargs="?", help="model folder or model name (default: nano)")
+    verify.add_argument(
+        "--pictures", type=Path, metavar="DIR",
+        help=f"look at the pictures of this folder (at most {MAX_PICTURES}) instead of drawn ones",
+    )  # fmt: skip
+    verify.add_argument("--json", action="store_true", help="last line: one JSON object")
     int8 = actions.add_parser("int8", help="write an int8 form of a model folder for CPUs")
     int8.add_argument("folder", nargs="?", help="model folder or model name (default: nano)")
     int8.add_argument("--out", type=Path, required=True, help="model folder to write")
@@ -39,13 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run an action; 1 if an engine is missing, damaged or cannot be built."""
-    return {"build": _build, "check": _check, "list": _list, "int8": _int8}[args.action](args)
+    """Run an action; 1 if an engine is missing, damaged or cannot be built, or a graph computes
+    what it should not."""
+    actions = {
+        "build": _build, "check": _check, "list": _list, "int8": _int8, "verify": _verify,
+    }  # fmt: skip
+    return actions[args.action](args)
 
 
 def _build(args: argparse.Namespace) -> int:
     from cooper_ros.core.paths import find_model_folder
     from cooper_ros.deploy.engines import build_engines, engine_directory
+    from cooper_ros.deploy.targets import NEVER_EXECUTED
     from cooper_ros.runtime.folder import ModelFolder
 
     folder = ModelFolder.open(find_model_folder(args.folder))
@@ -55,7 +72,7 @@ def _build(args: argparse.Namespace) -> int:
             f"{record.graph:20s} {record.target:6s} {record.bytes / 2**20:7.1f} MiB "
             f"{record.seconds:6.1f} s  {record.key}"
         )
-    print(f"engines are in {engine_directory()}")
+    print(f"engines are in {engine_directory()}; {NEVER_EXECUTED}")
     if args.json:
         print(json.dumps({"engines": [asdict(record) for record in records]}))
     return 0
@@ -77,6 +94,35 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({graph: record is not None for graph, record in found.items()}))
     return 0 if all(found.values()) else 1
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from cooper_ros.core.paths import find_model_folder
+    from cooper_ros.deploy.verify import verify_folder
+    from cooper_ros.runtime.folder import ModelFolder
+
+    folder = ModelFolder.open(find_model_folder(args.folder))
+    frames = read_pictures(args.pictures) if args.pictures else None
+    reports = verify_folder(folder, frames, progress=_report)
+    print(f"{'graph':20s} {'precision':9s} {'error':>8s} {'allowed':>8s} {'peak':>8s} headroom")
+    for report in reports:
+        print(
+            f"{report.graph:20s} {report.precision:9s} {report.error:8.1e} {report.allowed:8.1e} "
+            f"{report.peak:8.2g} {min(report.headroom, 1e9):8.2g}"
+            + (f"  not finite: {report.non_finite:.0%}" if report.non_finite else "")
+        )
+    for report in reports:
+        if report.problem:
+            print(f"graph '{report.graph}': {report.problem}", file=sys.stderr)
+    if args.json:
+        graphs = {r.graph: {n: _number(v) for n, v in asdict(r).items()} for r in reports}
+        print(json.dumps({"model": folder.name, "graphs": graphs}))
+    return 1 if any(report.problem for report in reports) else 0
+
+
+def _number(value: object) -> object:
+    """Infinity and NaN are no JSON."""
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _int8(args: argparse.Namespace) -> int:

@@ -2,7 +2,8 @@
 
 Reads the official layout (llm_config.json, ema.safetensors, ae.safetensors, ...) or a checkpoint
 of `cooper train`, and writes ONNX graphs that share the weights, the tokenizer, a manifest with
-hashes and a self-test. Every graph is compared with torch before the folder is put in place.
+hashes and a self-test. Every graph is compared with torch before the folder is put in place, and
+its GPU form with float32.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 EXAMPLE = "cooper export runs/nano/stage2 --out engines/cooper-nano"
 
@@ -28,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tokenizer", type=Path, help="tokenizer.json to use instead of the checkpoint's own"
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="measure what GPU forms must hold on these pictures instead of drawn ones",
     )
     parser.add_argument("--licence", default="", help="licence of the weights, for the manifest")
     parser.add_argument(
@@ -51,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; prints the folder's summary."""
+    from cooper_ros.cli.images import read_pictures
     from cooper_ros.export.exporter import ExportOptions, export_checkpoint
 
     options = ExportOptions(
@@ -60,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         spec=json.loads(args.spec.read_text(encoding="utf-8")) if args.spec else {},
         link={"auto": None, "always": True, "never": False}[args.link],
         check=not args.no_check,
+        frames=read_pictures(args.pictures) if args.pictures else None,
         tokenizer=args.tokenizer,
     )
     bar = _quiet if args.quiet else _Bar()
@@ -69,8 +80,17 @@ def run(args: argparse.Namespace) -> int:
     for name, entry in folder.manifest["graphs"].items():
         parity = entry.get("parity")
         text = f"relative error {parity['relative_error']:.1e}" if parity else "not compared"
-        print(f"  {name:20s} {text}")
+        print(f"  {name:20s} {text:25s} {_gpu_form(entry)}")
     return 0
+
+
+def _gpu_form(entry: Mapping[str, Any]) -> str:
+    check = entry.get("gpu_check")
+    text = f"GPU: {entry['gpu_dtype']}"
+    if check is None:
+        return f"{text}, not measured"
+    divided = f", stream / {check['divided_by']:g}" if check["divided_by"] > 1.0 else ""
+    return f"{text}{divided}, error {check['relative_error']:.1e}, largest {check['peak']:.2g}"
 
 
 def _quiet(_what: str, _done: int, _total: int) -> None:

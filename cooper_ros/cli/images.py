@@ -1,10 +1,14 @@
-"""What `perceive` and `ask` share: an image file and intrinsics become a `Frame`."""
+"""What commands that look at image files share: a file and intrinsics become a `Frame`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+MAX_PICTURES = 16
+"""Pictures that are taken of a folder."""
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 if TYPE_CHECKING:
     from cooper_ros.core.types import Frame, Intrinsics
@@ -39,6 +43,19 @@ def read_frame(path: str | Path, intrinsics: str | None) -> Frame:
         image_size=found.size,
         grey_range=found.grey_range,
     )
+
+
+def read_pictures(folder: Path) -> list[Frame]:
+    """The first pictures of a folder, by name, as frames of an unknown camera.
+
+    Raises InvalidImageError where there is none, or one cannot be read.
+    """
+    from cooper_ros.core.errors import InvalidImageError
+
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURES)[:MAX_PICTURES]
+    if not paths:
+        raise InvalidImageError(f"{folder} holds no picture ({', '.join(PICTURES)})")
+    return [read_frame(path, None) for path in paths]
 
 
 def picture_notes(frame: Frame) -> list[str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cooper_ros.core.paths import checkout_directory, find_model_folder, find_shared
+from cooper_ros.deploy.targets import NEVER_EXECUTED
 
 
 class Verdict(Enum):
@@ -81,7 +82,8 @@ def machine_checks() -> list[Check]:
 
 def package_checks() -> list[Check]:
     """Interpreter and Python packages."""
-    return guarded("packages", (_interpreter, _packages, _opencv, _onnxruntime, _tensorrt))
+    checks = (_interpreter, _packages, _opencv, _onnxruntime, _tensorrt, _engines)
+    return guarded("packages", checks)
 
 
 def model_checks(model: str, self_test: bool = True) -> list[Check]:
@@ -253,6 +255,11 @@ def _onnxruntime() -> list[Check]:
     providers = ", ".join(p.removesuffix("ExecutionProvider")
                           for p in onnxruntime.get_available_providers())  # fmt: skip
     return [Check("packages", "inference", Verdict.OK, f"onnxruntime with {providers}")]
+
+
+def _engines() -> list[Check]:
+    return [Check("packages", "engines", Verdict.INFO, NEVER_EXECUTED,
+                  "cooper engine verify runs the graphs on the CPU")]  # fmt: skip
 
 
 def _tensorrt() -> list[Check]:

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from cooper_ros.core.errors import BackendError, CooperError
 from cooper_ros.runtime.folder import MANIFEST, FileEntry, ModelFolder, file_sha256
-from cooper_ros.runtime.selftest import SELFTEST
+from cooper_ros.runtime.selftest import SELFTEST, read_selftest, renew_outputs
 
 GRAPHS = ("und", "gen")
 SUFFIX = "int8"
@@ -78,7 +78,7 @@ def _fill(
         _quantise_graph(source.graph_file(graph), folder / name)
         manifest["graphs"][graph].update(cpu=name, cpu_precision=SUFFIX)
     progress("graphs", len(graphs), len(graphs))
-    _renew_selftest(folder, graphs)
+    _renew_selftest(source, folder, graphs)
     manifest["name"] = manifest["model"]["model_id"] = f"{source.name}-{SUFFIX}"
     manifest.pop("calibration", None)
     made_from = {"quantised_from": {"name": source.name, "graphs": list(graphs)}}
@@ -112,19 +112,26 @@ def _quantise_graph(source: Path, target: Path) -> None:
         plain.unlink(missing_ok=True)
 
 
-def _renew_selftest(folder: Path, graphs: Sequence[str]) -> None:
-    """Put what the int8 graphs give into the self-test, in place of the float outputs."""
-    ort, _ = _libraries()
-    with np.load(folder / SELFTEST, allow_pickle=False) as stored:
-        arrays: Arrays = {name: stored[name] for name in stored.files}
-    for graph in graphs:
-        start = f"{graph}/in/"
-        inputs = {n[len(start) :]: a for n, a in arrays.items() if n.startswith(start)}
-        path = folder / f"{graph}.{SUFFIX}.onnx"
+class _Runner:
+    """Runs the int8 graphs of a folder that has no manifest yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Outputs by name."""
+        ort, _ = _libraries()
+        path = self._folder / f"{graph}.{SUFFIX}.onnx"
         session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        for name, value in zip(names, session.run(names, inputs), strict=True):
-            arrays[f"{graph}/out/{name}"] = value
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def _renew_selftest(source: ModelFolder, folder: Path, graphs: Sequence[str]) -> None:
+    """Put what the int8 graphs give into the self-test, in place of the float outputs."""
+    arrays = read_selftest(source)
+    for graph in graphs:
+        renew_outputs(arrays, source, _Runner(folder), graph)
     with (folder / SELFTEST).open("wb") as out:
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
 

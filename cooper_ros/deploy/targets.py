@@ -32,6 +32,9 @@ TARGETS: dict[str, Target] = {
     )
 }
 
+NEVER_EXECUTED = "engines are built and their graphs verified, never executed on a device"
+"""What is to be said wherever engines are spoken of, until a report of a device is there."""
+
 # The builder that a device brings (JetPack, NVIDIA's installer), and the one that also builds
 # without a GPU. An architecture by name needs the second: the first builds for its own GPU only.
 FULL_BUILDER = "tensorrt"

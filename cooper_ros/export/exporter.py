@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from cooper_ros.core.types import Frame
+from cooper_ros.deploy.verify import verify_folder
 from cooper_ros.export.graph_writer import GraphWriter
 from cooper_ros.export.profiles import graph_profiles
 from cooper_ros.export.provenance import read_provenance
@@ -59,7 +60,9 @@ class ExportOptions:
         max_shard_bytes: size of a weight file, except where one tensor is larger.
         link: use the checkpoint's files by hard link instead of writing shards; None decides by
             size (from 1 GiB).
-        check: compare with torch at three shapes and store a self-test (needs float32 memory).
+        check: compare with torch at three shapes, store a self-test, measure what the GPU forms
+            must hold and verify them (needs float32 memory).
+        frames: pictures by which ranges are measured; None: drawn ones.
         tokenizer: a tokenizer.json to use instead of the checkpoint's own.
     """
 
@@ -70,6 +73,7 @@ class ExportOptions:
     max_shard_bytes: int = 14_000_000
     link: bool | None = None
     check: bool = True
+    frames: Sequence[Frame] | None = None
     tokenizer: Path | None = None
 
 
@@ -117,10 +121,10 @@ def export_model(
     with staging_folder(target) as folder:
         state = _stored_state(model, options.dtype)
         index = _store(state, source, folder, options, progress)
-        half = ir.DataType.BFLOAT16 if _dtype_name(state) == "bfloat16" else ir.DataType.FLOAT16
         graphs = GraphWriter(
-            model.config, state, index, folder, progress, half, options.check
-        ).write()
+            model.config, spec, tokenizer, state, index, folder, progress, options.check,
+            options.frames,
+        ).write()  # fmt: skip
         tokenizer.save(folder / TOKENIZER)
         # With it the folder is also a checkpoint, which training and the torch backend can load.
         config = json.dumps(config_dict(model.config), indent=1)
@@ -135,8 +139,18 @@ def export_model(
             for path in sorted(folder.iterdir())
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if options.check:
+            _refuse_wrong_forms(folder, options.frames)
         replace_folder(folder, target)
     return ModelFolder.open(target, check="size")
+
+
+def _refuse_wrong_forms(folder: Path, frames: Sequence[Frame] | None) -> None:
+    """Raise ExportError for a GPU form that does not compute what it should."""
+    made = ModelFolder.open(folder, check="size")
+    for report in verify_folder(made, frames):
+        if report.problem:
+            raise ExportError(f"the GPU form of graph '{report.graph}': {report.problem}")
 
 
 def _stored_state(model: CooperModel, dtype: str) -> dict[str, Tensor]:

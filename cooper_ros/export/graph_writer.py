@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,35 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from cooper_ros.core.types import Frame
+from cooper_ros.deploy.recording import drawn_pictures, record_inputs
+from cooper_ros.deploy.verify import MAX_PARAMETERS, Cases
 from cooper_ros.export import precision
-from cooper_ros.export.examples import example_inputs
+from cooper_ros.export.gpu_writer import GpuFormWriter, TracedGraph, save_graph
 from cooper_ros.export.parity import Arrays, check_parity, torch_outputs
+from cooper_ros.export.profiles import graph_profiles, real_sizes
 from cooper_ros.export.signatures import CHECK, STORED, TRACE, example_sizes, graph_signatures
 from cooper_ros.export.tracing import ExportError, trace_graph
 from cooper_ros.export.weights import Progress, StoredTensor
+from cooper_ros.model.backend import TorchBackend
 from cooper_ros.model.configuration import CooperConfig
 from cooper_ros.model.graphs import build_graphs
 from cooper_ros.model.modeling import CooperModel
-from cooper_ros.runtime.selftest import SELFTEST, TOLERANCE, save_selftest
+from cooper_ros.runtime.context import Engine
+from cooper_ros.runtime.examples import example_inputs
+from cooper_ros.runtime.loading import known_tokens_only
+from cooper_ros.runtime.selftest import (
+    REAL,
+    SELFTEST,
+    SMALL,
+    TOLERANCE,
+    position_limit,
+    real_case,
+    save_selftest,
+)
 from cooper_ros.runtime.signature import GraphSignature
+from cooper_ros.runtime.spec import ModelSpec
+from cooper_ros.runtime.tokenizer import Tokenizer
 
 # A derived constant above this would be a weight that is stored a second time inside a graph.
 INLINE_BYTES = 16 * 1024
@@ -32,43 +50,81 @@ class GraphWriter:
     def __init__(
         self,
         config: CooperConfig,
+        spec: ModelSpec,
+        tokenizer: Tokenizer,
         state: Mapping[str, Tensor],
         index: Mapping[str, StoredTensor],
         folder: Path,
         progress: Progress,
-        half: ir.DataType = ir.DataType.FLOAT16,
         check: bool = True,
+        frames: Sequence[Frame] | None = None,
     ) -> None:
+        """`frames`: pictures by which the ranges of the GPU forms are measured; None: drawn ones.
+        Without `check` nothing is measured."""
         self._config = config
+        self._spec = known_tokens_only(spec, tokenizer)
+        self._tokenizer = tokenizer
         self._state = state
         self._external = {name: stored.external(name, folder) for name, stored in index.items()}
         self._folder = folder
         self._check_parity = check
         self._progress = progress
-        self._half = half
+        self._frames = frames
+        self._signatures = graph_signatures(config)
 
     def write(self) -> dict[str, Any]:
-        """Write all graphs; return their manifest entries."""
+        """Write all graphs and the self-test; return the graphs' manifest entries."""
         # Tracing needs shapes only, and no second copy of a large model.
         with torch.device("meta"):
             shapes = CooperModel(self._config)
         names = {id(t): n for n, t in [*shapes.named_parameters(), *shapes.named_buffers()]}
-        signatures = graph_signatures(self._config)
         traced = build_graphs(shapes)
-        modules = build_graphs(self._float_model()) if self._check_parity else {}
+        total = 2 * len(traced)
         entries: dict[str, Any] = {}
-        cases: dict[str, tuple[Arrays, Arrays]] = {}
+        gpu: dict[str, TracedGraph] = {}
         for number, (name, module) in enumerate(traced.items()):
-            self._progress(name, number, len(traced))
-            signature = signatures[name]
-            entry = self._write_graph(module, signature, names)
-            if modules:
-                entry["parity"], cases[name] = self._check(modules[name], signature)
-            entries[name] = entry
-        self._progress("graphs", len(traced), len(traced))
-        if cases:
-            save_selftest(self._folder / SELFTEST, cases)
-        return entries
+            self._progress(name, number, total)
+            entries[name], gpu[name] = self._write_cpu(module, self._signatures[name], names)
+        cases = self._compare(entries) if self._check_parity else {}
+
+        def report(name: str) -> None:
+            self._progress(f"{name} for GPUs", len(traced) + list(traced).index(name), total)
+
+        dtypes = {str(t.dtype).removeprefix("torch.") for t in self._state.values()}
+        half = "bfloat16" if "bfloat16" in dtypes else "float16"
+        forms = GpuFormWriter(self._folder, self._external, half, report).write(gpu, cases)
+        self._progress("graphs", total, total)
+        return {name: {**entry, **forms[name]} for name, entry in entries.items()}
+
+    def _compare(self, entries: dict[str, Any]) -> dict[str, Cases]:
+        """Check the CPU forms against torch and store the self-test.
+
+        Returns:
+            by graph the inputs with which its GPU form is measured.
+        """
+        model = self._float_model()
+        modules = build_graphs(model)
+        small: dict[str, tuple[Arrays, Arrays]] = {}
+        real: dict[str, tuple[Mapping[str, int], Arrays]] = {}
+        cases: dict[str, list[tuple[str, Arrays]]] = {}
+        for name, signature in self._signatures.items():
+            module = modules[name]
+            entries[name]["parity"], small[name] = self._check(module, signature)
+            sizes = real_sizes(signature, graph_profiles(self._spec)[name])
+            inputs = real_case(signature, self._spec, sizes)
+            real[name] = sizes, torch_outputs(module, signature, inputs)
+            cases[name] = [(SMALL, small[name][0]), (REAL, inputs)]
+        save_selftest(self._folder / SELFTEST, small, real)
+        for name, calls in self._recorded(model).items():
+            cases[name] += [(f"picture {i}", call) for i, call in enumerate(calls, 1)]
+        return {name: tuple(found) for name, found in cases.items()}
+
+    def _recorded(self, model: CooperModel) -> dict[str, list[dict[str, Any]]]:
+        if sum(t.numel() for t in self._state.values()) > MAX_PARAMETERS:
+            return {}
+        engine = Engine(TorchBackend(model), self._spec, self._tokenizer)
+        frames = drawn_pictures() if self._frames is None else self._frames
+        return record_inputs(engine, self._signatures, frames)
 
     def _float_model(self) -> CooperModel:
         with torch.device("meta"):
@@ -76,36 +132,27 @@ class GraphWriter:
         model.load_state_dict({n: t.float() for n, t in self._state.items()}, assign=True)
         return model.eval()
 
-    def _write_graph(
+    def _write_cpu(
         self, module: nn.Module, signature: GraphSignature, names: Mapping[int, str]
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], TracedGraph]:
+        """Write the CPU form; its manifest entry, and the traced graph for the other form."""
         inputs = self._inputs(signature, TRACE)
         cpu, weights = trace_graph(module, signature, inputs, names)
         _refuse_large_constants(cpu, weights, signature.name)
-        gpu = cpu.clone()
+        traced = TracedGraph(cpu.clone(), weights)
         precision.store_weights(cpu, weights, self._external)
-        precision.to_half(gpu, weights, self._external, self._half)
-        files = {}
-        for kind, graph in (("cpu", cpu), ("gpu", gpu)):
-            graph.graph.name = f"{signature.name}.{kind}"
-            graph.producer_name = "cooper_ros"
-            files[kind] = f"{signature.name}.{kind}.onnx"
-            _save(graph, self._folder / files[kind])
-        return {
-            **files,
-            "gpu_dtype": "bfloat16" if self._half == ir.DataType.BFLOAT16 else "float16",
+        file = f"{signature.name}.cpu.onnx"
+        save_graph(cpu, self._folder / file)
+        entry = {
+            "cpu": file,
             "inputs": [t.to_dict() for t in signature.inputs],
             "outputs": [t.to_dict() for t in signature.outputs],
         }
+        return entry, traced
 
     def _inputs(self, signature: GraphSignature, which: int) -> Arrays:
         sizes = example_sizes(self._config, signature.name, which)
-        side = (
-            self._config.max_patches_per_side
-            if signature.name == "vision_encoder"
-            else self._config.max_latent_size
-        )
-        return example_inputs(signature, sizes, side * side)
+        return example_inputs(signature, sizes, position_limit(signature.name, self._spec))
 
     def _check(
         self, module: nn.Module, signature: GraphSignature
@@ -116,13 +163,6 @@ class GraphWriter:
             cases[case] = inputs, torch_outputs(module, signature, inputs)
         worst = check_parity(self._folder / f"{signature.name}.cpu.onnx", signature, cases)
         return {"relative_error": float(f"{worst:.2g}"), "tolerance": TOLERANCE}, cases["self-test"]
-
-
-def _save(graph: ir.Model, path: Path) -> None:
-    proto = ir.to_proto(graph)
-    # Types and shapes between the nodes are half of such a file, and every engine infers them.
-    del proto.graph.value_info[:]
-    path.write_bytes(proto.SerializeToString())
 
 
 def _refuse_large_constants(model: ir.Model, weights: Mapping[str, str], graph: str) -> None:

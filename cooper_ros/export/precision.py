@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from cooper_ros.export.tracing import ExportError
@@ -143,10 +144,9 @@ class _HalfConverter:
         if name not in self._graph.initializers:
             assert value.const_value is not None
             array = value.const_value.numpy()
-            tensor = ir.tensor(array, dtype=FLOAT, name=name)
-            converted = ir.tensor(
-                tensor.numpy().astype(precision.numpy()), dtype=precision, name=name
-            )
+            with np.errstate(over="ignore"):  # what overflows is found when the form is measured
+                half = array.astype(np.float32).astype(precision.numpy())
+            converted = ir.tensor(half, dtype=precision, name=name)
             self._graph.register_initializer(
                 ir.Value(
                     name=name, type=ir.TensorType(precision), shape=value.shape,

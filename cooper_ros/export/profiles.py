@@ -5,12 +5,13 @@ One profile per engine: a second one would store the weights again (measured wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from cooper_ros.runtime.backend import MAX_DRAFT
 
 if TYPE_CHECKING:
+    from cooper_ros.runtime.signature import GraphSignature
     from cooper_ros.runtime.spec import ModelSpec
 
 Range = tuple[int, int, int]  # smallest, most frequent, largest
@@ -45,6 +46,16 @@ def graph_profiles(spec: ModelSpec) -> dict[str, Mapping[str, Range]]:
         "und": {"batch": BATCH, "seq": seq, "past": past, "rows": ROWS},
         "gen": {"batch": BATCH, "tokens": latent, "past": past},
     }
+
+
+def real_sizes(signature: GraphSignature, profile: Mapping[str, Range]) -> dict[str, int]:
+    """Sizes of a graph's inputs at an ordinary picture, one in a batch, for its self-test."""
+    usual = {symbol: sizes[1] for symbol, sizes in profile.items()}
+    return {s: usual[s] for s in usual if any(_uses(t.shape, s) for t in signature.inputs)}
+
+
+def _uses(shape: Iterable[int | str], symbol: str) -> bool:
+    return any(symbol in str(dimension).split("+") for dimension in shape)
 
 
 def _image(step: int, longest: int) -> tuple[Range, Range, Range]:

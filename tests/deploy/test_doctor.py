@@ -57,7 +57,9 @@ def test_wrong_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["torch"].verdict is Verdict.INFO
     assert "robots do not need it" in found["torch"].advice
     versions["tensorrt"] = "10.13.1"
-    assert by_name(doctor.package_checks())["tensorrt"].verdict is Verdict.OK
+    found = by_name(doctor.package_checks())
+    assert found["tensorrt"].verdict is Verdict.OK
+    assert "never executed on a device" in found["engines"].found
 
 
 def test_a_full_disk_and_little_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,43 @@ def test_refused_operator_is_named_with_its_node(nano_or_small: Path, tmp_path: 
     assert "Flibber" in message and "the_node" in message
 
 
+def _in_8_bits(path: Path) -> None:
+    """A product of fp8 numbers, as quantised engines have it."""
+    kinds = TensorProto
+    fp8 = helper.make_tensor("w8", kinds.FLOAT8E4M3FN, [64, 64], [0.5, -0.25] * 2048)
+    scale = helper.make_tensor("scale", kinds.FLOAT16, [], [0.1])
+    zero = helper.make_tensor("zero", kinds.FLOAT8E4M3FN, [], [0.0])
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["x8"]),
+        helper.make_node("DequantizeLinear", ["x8", "scale", "zero"], ["x16"]),
+        helper.make_node("DequantizeLinear", ["w8", "scale", "zero"], ["w16"]),
+        helper.make_node("MatMul", ["x16", "w16"], ["y"]),
+    ]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, kinds.FLOAT16, [32, 64])] for name in ("x", "y")
+    )
+    graph = helper.make_graph(nodes, "fp8", inputs, outputs, [fp8, scale, zero])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), str(path))
+
+
+@needs_builder
+def test_fp8_is_refused_where_the_architecture_lacks_it(tmp_path: Path) -> None:
+    """Orin computes as sm86 does: an engine that needs fp8 must not be built for it."""
+    _in_8_bits(tmp_path / "fp8.onnx")
+    answers = {}
+    for name in ("sm86", "sm89"):
+        target = targets.find_target(name)
+        request = {
+            "module": targets.RTX_BUILDER, "onnx": str(tmp_path / "fp8.onnx"),
+            "out": str(tmp_path / name), "capability": target.capability, "profile": {},
+        }  # fmt: skip
+        answers[name] = engines._run_worker(request, "fp8", target)
+    assert answers["sm89"]["ok"]
+    assert not answers["sm86"]["ok"] and not (tmp_path / "sm86").exists()
+    assert "sm86" in " ".join(answers["sm86"]["errors"])
+    assert "fp8" in " ".join(answers["sm86"]["errors"])
+
+
 @needs_builder
 def test_a_builder_that_dies_is_an_error_not_the_end(
     nano_or_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,12 +17,12 @@ import torch
 from small_model import SHARD_BYTES, small_config, small_model
 
 from cooper_ros.core.errors import BackendError
-from cooper_ros.export.examples import example_inputs
 from cooper_ros.export.parity import onnx_outputs, torch_outputs
 from cooper_ros.export.signatures import CHECK, TRACE, example_sizes, graph_signatures
 from cooper_ros.export.tracing import ExportError
 from cooper_ros.export.weights import read_index
 from cooper_ros.model.graphs import build_graphs
+from cooper_ros.runtime.examples import example_inputs
 from cooper_ros.runtime.folder import GRAPH_NAMES, OPTIONAL_GRAPHS, ModelFolder
 from cooper_ros.runtime.onnx_backend import OnnxBackend
 from cooper_ros.runtime.selftest import relative_error, run_selftest
