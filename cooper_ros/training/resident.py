@@ -31,7 +31,7 @@ from .device import put
 from .frames import FrameBatch, FrameStore, fit, opened
 from .photos import PhotoStore, view
 
-MEMORY_SHARE = 0.4
+MEMORY_SHARE = 0.5
 """Of what the GPU has free when training starts, for frames."""
 HOST_FRAMES = 4000
 """Room for frames where memory is not counted: on a CPU, in tests."""
