@@ -8,6 +8,8 @@ completion what 4 to 256 sensor points make of the model's depth, on folders of 
 baselines  fits those baselines on training shards (written into the package)
 calibrate  fits intervals of lengths and the confidence of depth on validation rooms, and measures
            both (written into the model's manifest)
+calibrate-real  fits intervals, confidence and least scores for real pictures, and by what the model
+           knows them, each set judged by a fit without it (written into the model's manifest)
 ablation   steps, camera rays, own or true maps in the context, no maps: one table
 """
 
@@ -24,6 +26,7 @@ from cooper_ros.cli import (
     eval_calibrate,
     eval_completion,
     eval_photos,
+    eval_real,
     eval_rgbd,
 )
 
@@ -43,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     baselines.add_argument("--data", type=Path, required=True, help="folder of training shards")
     eval_calibrate.declare(
         kinds.add_parser("calibrate", help="fit a model's intervals and confidence")
+    )
+    eval_real.declare(
+        kinds.add_parser("calibrate-real", help="fit what holds on real pictures")
     )
     baselines.add_argument("--out", type=Path, help="file to write (default: in the package)")
     eval_ablation.declare(kinds.add_parser("ablation", help="what each part is worth"))
@@ -80,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "completion": eval_completion.run,
         "baselines": _run_baselines,
         "calibrate": eval_calibrate.run,
+        "calibrate-real": eval_real.run,
         "ablation": eval_ablation.run,
     }
     return kinds[args.what](args)

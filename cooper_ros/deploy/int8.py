@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from cooper_ros.core.errors import BackendError, CooperError
 from cooper_ros.runtime.folder import MANIFEST, FileEntry, ModelFolder, file_sha256
+from cooper_ros.runtime.real_pictures import KEY as REAL_PICTURES
 from cooper_ros.runtime.selftest import SELFTEST, read_selftest, renew_outputs
 
 GRAPHS = ("und", "gen")
@@ -81,6 +82,7 @@ def _fill(
     _renew_selftest(source, folder, graphs)
     manifest["name"] = manifest["model"]["model_id"] = f"{source.name}-{SUFFIX}"
     manifest.pop("calibration", None)
+    manifest.pop(REAL_PICTURES, None)
     made_from = {"quantised_from": {"name": source.name, "graphs": list(graphs)}}
     manifest["provenance"] = {**manifest.get("provenance", {}), **made_from}
     manifest["files"] = {

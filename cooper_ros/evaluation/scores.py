@@ -22,6 +22,7 @@ from cooper_ros.evaluation.table import align, number
 
 PRECISION = 0.5
 RIGHT_SHARE = 0.5
+KNOWN_SHARE = 0.3
 MIN_COUNT = 20  # objects from which on a class is judged by itself
 MIN_SHOWN = 5  # fewer right ones at the top are luck
 FOLDS = 5
@@ -38,14 +39,27 @@ class ScoredObject:
 
 
 def objects_of(
-    scene: int, segmentation: Segmentation, truth: NDArray[np.uint8], names: Sequence[str]
+    scene: int,
+    segmentation: Segmentation,
+    truth: NDArray[np.uint8],
+    names: Sequence[str],
+    known: NDArray[np.bool_] | None = None,
 ) -> list[ScoredObject]:
-    """The objects of a map at the resolution of the true classes uint8 [H, W], ids by `names`."""
+    """The objects of a map at the resolution of the true classes uint8 [H, W], ids by `names`.
+
+    `known`: pixels [H, W] whose class somebody said, all without it. An object with less than
+    `KNOWN_SHARE` of them is left out, and only they count.
+    """
     found = []
     for segment in segmentation.segments:
         if not segment.instance or not segment.score == segment.score:
             continue
-        there = truth[segmentation.mask(segment)]
+        mask = segmentation.mask(segment)
+        if known is not None:
+            whole, mask = int(mask.sum()), mask & known
+            if int(mask.sum()) < KNOWN_SHARE * whole:
+                continue
+        there = truth[mask]
         right = False
         if segment.label in names and there.size:
             right = float((there == names.index(segment.label)).mean()) >= RIGHT_SHARE

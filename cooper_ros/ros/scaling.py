@@ -147,7 +147,9 @@ class Scaling:
         """Keep the model's own scale, and say in its report what was wrong with the anchors."""
         if found.problems:
             depth: DepthMap = context.depth(cancel)
-            report = replace(depth.scale or ScaleReport(), message="; ".join(found.problems))
+            report = depth.scale or ScaleReport()
+            said = "; ".join(filter(None, (*found.problems, report.message)))
+            report = replace(report, message=said)
             context.note_scale(report)
 
     def _put_external(

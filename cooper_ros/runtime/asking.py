@@ -13,6 +13,7 @@ from cooper_ros.core.query import Query
 from cooper_ros.core.types import (
     NAN,
     ReasoningStep,
+    ScaleSource,
     SpatialAnswer,
     Status,
     StepType,
@@ -31,7 +32,6 @@ from cooper_ros.reasoning.normalise import check_length
 from cooper_ros.reasoning.questions import parse_question
 from cooper_ros.reasoning.tags import DEPTH, MAP_ORDER, SEGMENTATION, strip_tags
 from cooper_ros.reasoning.verdict import judge
-from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.events import Event, MapReady, MapRequested, TurnText, Unmeasured
 from cooper_ros.runtime.flow import initial_latents
@@ -43,6 +43,7 @@ from cooper_ros.runtime.generation import (
     stream_text,
 )
 from cooper_ros.runtime.measuring import (
+    cautioned,
     measured_events,
     only_measured,
     stamped,
@@ -272,10 +273,11 @@ def _finished(
     """The answer with its intervals, judged by them, with confidence and provenance."""
     answer = build_answer(question, query, result, measurement)
     if not run.loop.direct:  # intervals were calibrated with maps in the context
-        answer = _bounded(run.context.calibration, query, answer)
+        answer = _bounded(run.context, query, answer)
     if measurement is not None:
         answer = with_measured_bounds(run.context, query, answer, measurement)
-    answer = in_asked_unit(judge(answer, query, measurement), query)
+    answer = cautioned(run.context, query, judge(answer, query, measurement))
+    answer = in_asked_unit(answer, query)
     confidence = run.confidence if answer.text else NAN
     return stamped(run.context, answer, confidence, time.monotonic() - run.started)
 
@@ -294,11 +296,15 @@ def _cancelled(run: _Run | None) -> LoopResult:
 
 
 def _bounded(
-    calibration: Calibration | None, query: Query | None, answer: SpatialAnswer
+    context: FrameContext, query: Query | None, answer: SpatialAnswer
 ) -> SpatialAnswer:
-    """The answer with the calibrated interval of its value; bounds the model wrote itself stay."""
+    """The answer with the calibrated interval of its value, widened where real pictures ask for it;
+    bounds the model wrote itself stay."""
+    calibration = context.calibration
     wrote_bounds = answer.low == answer.low
     if calibration is None or query is None or query.unit != "m" or wrote_bounds:
         return answer
     low, high = calibration.bounds(query.family, answer.value)
+    if context.real is not None and context.scale_source is ScaleSource.MODEL_PRIOR:
+        low, high = context.real.widened(answer.value, low, high)
     return replace(answer, low=low, high=high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from cooper_ros.runtime.lens import (
     depth_to_view,
     rectified,
     segmentation_to_image,
+    with_confidence,
 )
 from cooper_ros.runtime.maps import (
     depth_map,
@@ -43,6 +45,7 @@ from cooper_ros.runtime.maps import (
 )
 from cooper_ros.runtime.min_score import MinScore
 from cooper_ros.runtime.pictures import encode_latents, prepare
+from cooper_ros.runtime.real_pictures import ALONE, ANCHORED, RealPictures
 from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.store import ContextStore, GeneratedMap, script_of
 
@@ -63,6 +66,7 @@ class FrameContext:
         seed: int = 0,
         calibration: Calibration | None = None,
         min_score: MinScore | None = None,
+        real: RealPictures | None = None,
     ) -> None:
         engine.check()
         self.engine = engine
@@ -71,6 +75,7 @@ class FrameContext:
         self.seed = seed
         self.calibration = calibration
         self._min_score = min_score or MinScore()
+        self._if_real = real
         # The model looks through a pinhole; what it draws is put back to the image's own pixels.
         self._lens = rectifier_for(usable_intrinsics(frame))
         self._view = frame if self._lens is None else rectified(frame, self._lens)
@@ -91,6 +96,16 @@ class FrameContext:
         """The model's numbers."""
         return self.engine.spec
 
+    @cached_property
+    def real(self) -> RealPictures | None:
+        """What holds for this picture because it is unlike simulated rooms; None where it is like
+        them, or where nobody measured that."""
+        if self._if_real is None:
+            return None
+        if self.store.vision_mean is None:
+            self.store.context(IMAGE_ONLY)
+        return self._if_real if self._if_real.likeness.unlike(self.store.vision_mean) else None
+
     def depth(self, cancel: CancelToken | None = None) -> DepthMap:
         """Depth at the frame's resolution, stamped as the frame; cached.
 
@@ -101,7 +116,9 @@ class FrameContext:
         if self._depth is None:
             picture = self.map(DEPTH, cancel).picture
             confidence = self._confidence(picture)
-            drawn = depth_map(self.spec, self._view, picture, confidence, self.calibration)
+            drawn = depth_map(
+                self.spec, self._view, picture, confidence, self.calibration, self.real
+            )
             lens = self._lens
             self._depth = drawn if lens is None else depth_to_image(drawn, lens, self.frame)
         return self._depth
@@ -186,8 +203,17 @@ class FrameContext:
         """Use this depth of the same frame from now on: in results, and (a model that takes its
         maps before the question) in the context of questions, so that answers follow it too.
         """
+        if depth.scale_source in (ScaleSource.ANCHORED, ScaleSource.CALIBRATED):
+            depth = self._with_anchors(depth)
         self._depth, self._segmentation = depth, None
         self._put_depth, self._depth_shown = depth.metric, False
+
+    def _with_anchors(self, depth: DepthMap) -> DepthMap:
+        """The depth with the confidence that a real picture's has once its scale is known."""
+        if self.real is None or not self.has_map(DEPTH):
+            return depth
+        confidence = self._confidence(self.map(DEPTH).picture, ANCHORED)
+        return with_confidence(depth, confidence, self._lens)
 
     def note_scale(self, report: ScaleReport) -> None:
         """Say more about the scale of the depth that is there."""
@@ -241,7 +267,8 @@ class FrameContext:
                 )
                 found = segmentation_to_image(drawn, self._lens)
             settings = self.spec.segmentation
-            self._segmentation = self._min_score.applied(found, settings.stuff if settings else ())
+            least = self.real.stricter(self._min_score) if self.real else self._min_score
+            self._segmentation = least.applied(found, settings.stuff if settings else ())
         return self._segmentation
 
     def perceive(self, cancel: CancelToken | None = None) -> tuple[DepthMap, Segmentation]:
@@ -336,15 +363,15 @@ class FrameContext:
         assert isinstance(last, SpatialAnswer)
         return last
 
-    def _confidence(self, picture: Float) -> Float | None:
+    def _confidence(self, picture: Float, kind: str = ALONE) -> Float | None:
         """Calibrated confidence of a depth picture; None for a model without."""
         fitted = self.calibration.depth if self.calibration else None
         if fitted is None:
             return None
         drawn = self._maps.get(SEGMENTATION)
-        if drawn is None:
-            return fitted.score(self.spec, picture, None)
-        return fitted.score(self.spec, picture, drawn.picture, drawn.reading)
+        classes = (None, None) if drawn is None else (drawn.picture, drawn.reading)
+        found = fitted.score(self.spec, picture, *classes)
+        return found if found is None or self.real is None else self.real.trusted(found, kind)
 
     def _use(self, kind: MapKind, picture: Float) -> None:
         if self.spec.map_context == "fused":  # its context is made of the picture, not of latents

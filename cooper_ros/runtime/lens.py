@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from cooper_ros.core.images import resize_score
 from cooper_ros.core.rectify import Rectifier
 from cooper_ros.core.types import DepthMap, Frame, Segmentation
+from cooper_ros.runtime.backend import Float
 
 
 def rectified(frame: Frame, lens: Rectifier) -> Frame:
@@ -24,6 +26,18 @@ def depth_to_image(depth: DepthMap, lens: Rectifier, frame: Frame) -> DepthMap:
         confidence=lens.map_to_image(depth.confidence),
         intrinsics=frame.intrinsics,
     )
+
+
+def with_confidence(
+    depth: DepthMap, confidence: Float | None, lens: Rectifier | None
+) -> DepthMap:
+    """The depth with another confidence f32 [h, w] of the view; as it is without one, or where its
+    own was let go."""
+    height, width = depth.depth.shape
+    if confidence is None or depth.confidence.shape != (height, width):
+        return depth
+    drawn = resize_score(confidence, width, height)
+    return replace(depth, confidence=drawn if lens is None else lens.map_to_image(drawn))
 
 
 def depth_to_view(depth: DepthMap, lens: Rectifier) -> DepthMap:

@@ -21,6 +21,7 @@ from cooper_ros.core.types import (
 from cooper_ros.runtime.backend import Float
 from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.pictures import unit_range
+from cooper_ros.runtime.real_pictures import RealPictures
 from cooper_ros.runtime.spec import ModelSpec
 
 
@@ -36,13 +37,14 @@ def depth_map(
     picture: Float,
     confidence: Float | None = None,
     calibration: Calibration | None = None,
+    real: RealPictures | None = None,
 ) -> DepthMap:
     """DepthMap of a generated picture [3, h, w] in [-1, 1], at the frame's resolution.
 
     Metric only when the model's code is in metres and the frame has usable intrinsics; else every
     metre is NaN and only `relative` speaks. `confidence` f32 [h, w] of the picture's pixels, where
     the model is calibrated; else it is 1 minus the spread of the three channels, which a sure
-    model draws equal.
+    model draws equal. `real`: the picture is unlike simulated rooms, and this is what holds there.
     """
     codec = spec.depth.codec()
     width, height = frame.width, frame.height
@@ -54,8 +56,11 @@ def depth_map(
     report = None
     if metric:
         rows = calibration.measured_half_widths() if calibration else ()
+        message = ""
+        if real is not None:
+            rows, message = real.half_widths(), real.caution
         report = ScaleReport(
-            ScaleSource.MODEL_PRIOR, "model", 1.0, 1.0, 0.0, half_widths=rows
+            ScaleSource.MODEL_PRIOR, "model", 1.0, 1.0, 0.0, half_widths=rows, message=message
         )
     method = "error_below_25pct" if confidence is not None else "channel_spread"
     if confidence is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.measure import Measurement, measure_maps
 from cooper_ros.core.query import Query
-from cooper_ros.core.types import NAN, SpatialAnswer, Status
+from cooper_ros.core.types import NAN, ScaleSource, SpatialAnswer, Status
 from cooper_ros.reasoning.crosscheck import failed_answer, measured_answer
 from cooper_ros.reasoning.tags import MAP_ORDER
 from cooper_ros.reasoning.verdict import judge
@@ -53,7 +53,7 @@ def measured_events(
         answer = measured_answer(question, query, measurement)
         answer = with_measured_bounds(context, query, answer, measurement)
         answer = replace(answer, low=answer.measured_low, high=answer.measured_high)
-        answer = judge(answer, query, measurement)
+        answer = cautioned(context, query, judge(answer, query, measurement))
     yield stamped(context, answer, NAN, time.monotonic() - started)
 
 
@@ -68,6 +68,18 @@ def with_measured_bounds(
     distances = [item.distance_m for item in measurement.objects]
     low, high = report.length_bounds(answer.measured, distances)
     return replace(answer, measured_low=low, measured_high=high)
+
+
+def cautioned(
+    context: FrameContext, query: Query | None, answer: SpatialAnswer
+) -> SpatialAnswer:
+    """The answer with a word of caution where it rests on metres that are the model's own, in a
+    picture unlike those that it learned them from."""
+    real = context.real
+    rests = query is not None and query.needs_metres and answer.status is Status.OK
+    if real is None or not rests or context.scale_source is not ScaleSource.MODEL_PRIOR:
+        return answer
+    return replace(answer, message="; ".join(filter(None, (answer.message, real.caution))))
 
 
 def stamped(

@@ -58,12 +58,13 @@ def prepare(spec: ModelSpec, rgb: NDArray[np.uint8]) -> Pictures:
 
 def add_input_image(
     context: Context, pictures: Pictures, intrinsics: Intrinsics | None = None
-) -> None:
-    """Add a camera image: its latents first where the model wants them, then its vision tokens."""
+) -> Float:
+    """Add a camera image: its latents first where the model wants them, then its vision tokens
+    [N, D], which are returned."""
     if context.engine.spec.context_latents:
         tokens = encode_latents(context.engine, pictures.map_pixels)
         context.add_latents(tokens, pictures.rows, pictures.columns)
-    context.add_vision(pictures.vision, intrinsics)
+    return context.add_vision(pictures.vision, intrinsics)
 
 
 def encode_latents(engine: Engine, picture: Float) -> Float:

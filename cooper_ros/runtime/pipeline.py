@@ -19,6 +19,7 @@ from cooper_ros.runtime.folder import ModelFolder
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.loading import open_engine
 from cooper_ros.runtime.min_score import MinScore
+from cooper_ros.runtime.real_pictures import RealPictures
 from cooper_ros.runtime.selftest import GraphRunner, run_selftest
 from cooper_ros.runtime.spec import ModelSpec
 
@@ -40,6 +41,10 @@ class CooperPipeline:
         self.seed = seed
         self.calibration = Calibration.from_manifest(folder.manifest) if folder else None
         self._min_score = MinScore.from_manifest(folder.manifest) if folder else MinScore()
+        self.real: RealPictures | None = None
+        """What holds on real pictures, None where nobody measured it."""
+        if folder is not None:
+            self.real = RealPictures.from_manifest(folder.manifest, engine.spec.hidden_size)
 
     @classmethod
     def open(
@@ -80,7 +85,13 @@ class CooperPipeline:
     def see(self, frame: Frame) -> FrameContext:
         """Read an image. Without usable intrinsics its depth will be relative only."""
         return FrameContext(
-            self.engine, frame, self.model_id, self.seed, self.calibration, self._min_score
+            self.engine,
+            frame,
+            self.model_id,
+            self.seed,
+            self.calibration,
+            self._min_score,
+            self.real,
         )
 
     def self_test(self) -> str:

@@ -110,6 +110,8 @@ class ContextStore:
         self.intrinsics = intrinsics
         self.image_passes = 0
         """How often the input image was read; 1 for any number of questions."""
+        self.vision_mean: Float | None = None
+        """Mean [D] of the vision tokens of the input image; None until it was read."""
         self._parent = parent
         self._contexts: dict[ContextSpec, Context] = {}
         self._maps: dict[MapSegment, GeneratedMap] = {}
@@ -193,8 +195,10 @@ class ContextStore:
         if isinstance(segment, TextSegment):
             context.add_text(segment.text)
         elif isinstance(segment, ImageSegment):
-            (self._parent or self).image_passes += 1
-            add_input_image(context, self.pictures, self.intrinsics)
+            frame = self._parent or self
+            frame.image_passes += 1
+            tokens = add_input_image(context, self.pictures, self.intrinsics)
+            frame.vision_mean = tokens.mean(axis=0)
         else:
             self._add_map(context, segment)
 

@@ -6,9 +6,9 @@ import json
 import math
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from real_folders import write_photos  # type: ignore[import-not-found]
 
 from cooper_ros.cli import main
 from cooper_ros.core.classes import CLASS_IDS, CLASS_NAMES
@@ -27,29 +27,6 @@ from cooper_ros.evaluation.photos import (
 from cooper_ros.evaluation.report_real import spread
 
 FLOOR, WALL, CHAIR, MUG = (CLASS_IDS[name] for name in ("floor", "wall", "chair", "mug"))
-WIDTH, HEIGHT = 160, 120
-
-
-def write_photos(folder: Path, count: int = 2) -> Path:
-    """A wall over a floor with a chair, a thing without name and a part that nobody labelled; the
-    red channel is the class, the labels have half the size."""
-    for part in ("photos", "labels"):
-        (folder / part).mkdir(parents=True)
-    lines = []
-    for number in range(count):
-        named = np.full((HEIGHT, WIDTH), WALL, np.uint8)
-        named[70:] = FLOOR
-        named[50:90, 20 + 10 * number : 60 + 10 * number] = CHAIR
-        named[50:90, 100:140] = UNNAMED
-        named[:, 150:] = UNKNOWN
-        picture = np.stack([named, named // 2, 255 - named], axis=-1)
-        name = f"photo{number}"
-        cv2.imwrite(str(folder / "photos" / f"{name}.png"), picture[..., ::-1])
-        cv2.imwrite(str(folder / "labels" / f"{name}.png"), named[::2, ::2])
-        lines.append(json.dumps({"id": name, "split": "val"}))
-    lines.append(json.dumps({"id": "missing", "split": "train"}))
-    (folder / "index.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 def segmentation(labels: np.ndarray, names: tuple[str, ...] = CLASS_NAMES) -> Segmentation:

@@ -6,9 +6,9 @@ import json
 import math
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from real_folders import HEIGHT, write_set  # type: ignore[import-not-found]
 
 from cooper_ros.cli import main
 from cooper_ros.core.errors import CooperError, IntrinsicsError, ModelFolderError
@@ -31,27 +31,6 @@ from cooper_ros.evaluation.rgbd_sets import (
     named,
     pictures_of,
 )
-
-WIDTH, HEIGHT = 160, 120
-
-
-def write_set(folder: Path, count: int = 2, far_m: float = 4.0) -> Path:
-    """A twin of a set of real pictures: a floor, a wall and a box, brighter where they are near."""
-    folder.mkdir(parents=True)
-    rows = np.arange(HEIGHT)[:, None] + np.zeros((1, WIDTH))
-    for number in range(count):
-        depth = np.minimum(150.0 / np.maximum(rows - 30.0, 1.0), far_m)
-        depth[40:85, 20 + 40 * number : 65 + 40 * number] = 1.2
-        shade = (255.0 / (1.0 + depth)).astype(np.uint8)
-        millimetres = np.round(1000.0 * depth).astype(np.uint16)
-        millimetres[:5] = 0
-        millimetres[5, 5] = 9000  # beyond what is believed
-        picture = np.stack([shade, shade[::-1], shade], axis=-1)
-        cv2.imwrite(str(folder / f"color_{number}.png"), picture)
-        cv2.imwrite(str(folder / f"depth_{number}.png"), millimetres)
-    camera = {"fx": 140.0, "fy": 140.0, "cx": 79.5, "cy": 59.5, "width": WIDTH, "height": HEIGHT}
-    (folder / "intrinsics.json").write_text(json.dumps(camera))
-    return folder
 
 
 def relative(picture: RgbdPicture) -> Seen:
