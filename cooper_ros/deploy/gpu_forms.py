@@ -9,9 +9,8 @@ found as the tensor where it begins, not as an output of NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from cooper_ros.core.errors import BackendError
 
 Arrays = Mapping[str, NDArray[Any]]
+Outputs = dict[str, NDArray[Any]]
 
 LARGEST = {"float32": 3.4028235e38, "bfloat16": 3.3895314e38, "float16": 65504.0}
 """Largest number of each format."""
@@ -54,7 +54,8 @@ class Probe:
 
 
 class GpuForm:
-    """The ONNX file of a GPU form.
+    """The ONNX file of a GPU form. It keeps no weights between calls: of a large model there is
+    room for one copy, so give all inputs at once.
 
     Attributes:
         path: the file; its weights lie beside it.
@@ -82,28 +83,21 @@ class GpuForm:
         outputs = (name for node in self._model.graph.node for name in node.output)
         return {self._types.get(name, 0) for name in outputs}
 
-    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """Outputs by name, of the form's own arithmetic, as float32."""
+    def run(self, inputs: Sequence[Arrays]) -> list[Outputs]:
+        """Outputs by name, of the form's own arithmetic, as float32, for each of several inputs."""
         if self.precision == "bfloat16":
-            return self.measure(inputs)[0]
-        return self._file.run(inputs)
+            return [outputs for outputs, _ in self.measure(inputs)]
+        return CpuSession(self.path).run(inputs)
 
-    def measure(self, inputs: Arrays) -> tuple[dict[str, NDArray[Any]], dict[Probe, float]]:
-        """Outputs of the twin by name, and the largest absolute value of every tensor that the form
-        holds in half precision."""
-        session, probes = self._measuring
-        outputs = session.run(inputs)
-        peaks = {probe: float(outputs.pop(_peak(i))) for i, probe in enumerate(probes)}
-        return outputs, peaks
-
-    @cached_property
-    def _file(self) -> CpuSession:
-        return CpuSession(self.path)
-
-    @cached_property
-    def _measuring(self) -> tuple[CpuSession, list[Probe]]:
+    def measure(self, inputs: Sequence[Arrays]) -> list[tuple[Outputs, dict[Probe, float]]]:
+        """For each of several inputs the twin's outputs by name, and the largest absolute value of
+        every tensor that the form holds in half precision."""
         twin, probes = self._twin()
-        return CpuSession(self.path, twin.SerializeToString()), probes
+        found = []
+        for outputs in CpuSession(self.path, twin.SerializeToString()).run(inputs):
+            peaks = {probe: float(outputs.pop(_peak(i))) for i, probe in enumerate(probes)}
+            found.append((outputs, peaks))
+        return found
 
     def _weight(self, node: Any) -> str:
         stored = (n for n in node.input[1:2] if n.endswith((".weight", ".weight_float16")))
@@ -167,12 +161,16 @@ class CpuSession:
             raise BackendError(f"{path.name} does not load: {error!s:.400}") from error
         self._name = path.name
 
-    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """Outputs by name, as float32; inputs are cast to what the file declares.
+    def run(self, inputs: Sequence[Arrays]) -> list[Outputs]:
+        """Outputs by name, as float32, for each of several inputs, which are cast to what the file
+        declares.
 
         Raises:
             BackendError: it does not run on them.
         """
+        return [self._run(values) for values in inputs]
+
+    def _run(self, inputs: Arrays) -> Outputs:
         names = [output.name for output in self._session.get_outputs()]
         try:
             with np.errstate(over="ignore"):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cooper_ros.core.errors import CooperError
+from cooper_ros.core.errors import CooperError, ModelFolderError
 from cooper_ros.core.types import Frame
 from cooper_ros.deploy.gpu_forms import LARGEST, CpuSession, GpuForm, Probe, require_onnx
 from cooper_ros.deploy.recording import drawn_pictures, record_inputs
@@ -106,9 +106,11 @@ def _verify(folder: ModelFolder, graph: str, cases: Cases) -> GraphReport:
     entry = folder.manifest["graphs"][graph]
     # the CPU form of an int8 folder is no measure: there the twin of the GPU form is
     reference = None if "cpu_precision" in entry else folder.graph_file(graph, "cpu")
-    report = verify_form(
-        graph, folder.graph_file(graph, "gpu"), reference, cases, settings.tolerance.get("gpu")
-    )
+    try:
+        path = folder.graph_file(graph, "gpu")
+    except ModelFolderError as error:
+        return GraphReport(graph, "none", problem=str(error))
+    report = verify_form(graph, path, reference, cases, settings.tolerance.get("gpu"))
     said = settings.precision or entry.get("gpu_dtype")
     if not report.problem and said != report.precision:
         text = f"the manifest says {said}, the file computes in {report.precision}"
@@ -131,8 +133,7 @@ def verify_form(
         form = GpuForm(path)
         precision = form.precision
         limit = allowed or DEFAULT_ALLOWED[precision]
-        session = CpuSession(reference) if reference else None
-        return _Measured(graph, form, limit, headroom).over(cases, session)
+        return _Measured(graph, form, limit, headroom).over(cases, reference)
     except CooperError as error:
         return GraphReport(graph, precision, problem=str(error))
 
@@ -147,15 +148,19 @@ class _Measured:
         self._worst = (0.0, "", "")
         self._numbers = self._bad = 0
 
-    def over(self, cases: Cases, reference: CpuSession | None) -> GraphReport:
+    def over(self, cases: Cases, reference: Path | None) -> GraphReport:
         """The report after all cases."""
-        for name, inputs in cases:
-            twin, peaks = self._form.measure(inputs)
+        inputs = [values for _, values in cases]
+        measured = self._form.measure(inputs)
+        expected = [outputs for outputs, _ in measured]
+        if reference is not None:
+            expected = CpuSession(reference).run(inputs)
+        for _, peaks in measured:
             for probe, peak in peaks.items():
                 seen = self._peaks.get(probe, 0.0)
                 self._peaks[probe] = max(seen, float("inf") if np.isnan(peak) else peak)
-            expected = reference.run(inputs) if reference else twin
-            self._compare(name, self._form.run(inputs), expected)
+        for (name, _), found, wanted in zip(cases, self._form.run(inputs), expected, strict=True):
+            self._compare(name, found, wanted)
         return self._report(len(cases))
 
     def _compare(self, case: str, found: Arrays, expected: Arrays) -> None:

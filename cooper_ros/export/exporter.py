@@ -31,6 +31,7 @@ from cooper_ros.runtime.folder import (
     ModelFolder,
     file_sha256,
 )
+from cooper_ros.runtime.loading import check_words
 from cooper_ros.runtime.spec import ModelSpec
 from cooper_ros.runtime.tokenizer import Tokenizer
 
@@ -118,6 +119,7 @@ def export_model(
         )
     name = options.name or target.resolve().name
     spec = model_spec(model.config, **{"model_id": name, **options.spec})
+    check_words(spec, tokenizer)
     with staging_folder(target) as folder:
         state = _stored_state(model, options.dtype)
         index = _store(state, source, folder, options, progress)

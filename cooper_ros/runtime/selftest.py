@@ -28,7 +28,7 @@ SMALL, REAL = "small", "real"
 SKETCH_SUMS = 512
 """Sums that stand for an output; they estimate a relative error to about six per cent of it."""
 MAX_SYMBOLS = 16
-MAX_INPUT_VALUES = 2**28
+MAX_INPUT_VALUES = 2**27
 """Numbers that one input of a case may have: a foreign file must not ask for all memory."""
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -206,7 +206,7 @@ def _real_inputs(arrays: Arrays, folder: ModelFolder, graph: str) -> Arrays:
         raise ModelFolderError(f"{where} has sizes that no model has: {shown(found)}")
     try:
         return real_case(signature, folder.spec, found)
-    except (ValueError, IndexError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise ModelFolderError(f"{where} has sizes that do not fit: {error!s:.100}") from error
 
 

@@ -15,7 +15,7 @@ from cooper_ros.cli import main
 from cooper_ros.deploy import engines, targets
 from cooper_ros.deploy.engines import build_engines, damage, engine_file, list_engines
 from cooper_ros.deploy.targets import EngineError
-from cooper_ros.runtime.folder import GRAPH_NAMES, ModelFolder, file_sha256
+from cooper_ros.runtime.folder import GRAPH_NAMES, OPTIONAL_GRAPHS, ModelFolder, file_sha256
 
 needs_builder = pytest.mark.skipif(
     importlib.util.find_spec(targets.RTX_BUILDER) is None,
@@ -33,6 +33,15 @@ def test_gpu_graph_builds(nano_or_small: Path, graph: str, target: str) -> None:
     assert record.bytes > 20_000 and record.layers > 10
     assert damage(record) == ""
     assert record in list_engines()
+
+
+@needs_builder
+def test_optional_graphs_build(nano_or_small: Path) -> None:
+    """Those that this model has; tests/export builds one with all of them."""
+    folder = ModelFolder.open(nano_or_small)
+    for graph in set(OPTIONAL_GRAPHS) & set(folder.graphs):
+        (record,) = build_engines(folder, "sm86", (graph,))
+        assert damage(record) == ""
 
 
 @needs_builder
@@ -178,7 +187,7 @@ def test_command_line_builds_checks_and_lists(
     folder = str(nano_or_small)
     assert main(["engine", "build", folder, "--target", "sm86", "--json"]) == 0
     built = json.loads(capsys.readouterr().out.splitlines()[-1])["engines"]
-    assert [entry["graph"] for entry in built] == list(GRAPH_NAMES)
+    assert [entry["graph"] for entry in built] == list(ModelFolder.open(nano_or_small).graphs)
     assert main(["engine", "check", folder, "--target", "sm86"]) == 0
     assert main(["engine", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out.splitlines()[-1])["engines"]

@@ -15,6 +15,7 @@ from cooper_ros.core.errors import CooperError, ModelFolderError  # noqa: E402
 from cooper_ros.core.paths import find_model_folder  # noqa: E402
 from cooper_ros.core.types import Frame, Intrinsics  # noqa: E402
 from cooper_ros.deploy.int8 import quantise  # noqa: E402
+from cooper_ros.deploy.verify import verify_folder  # noqa: E402
 from cooper_ros.runtime.folder import ModelFolder  # noqa: E402
 from cooper_ros.runtime.pipeline import CooperPipeline  # noqa: E402
 
@@ -48,6 +49,15 @@ def test_it_passes_its_own_self_test_and_draws_nearly_the_same(made: ModelFolder
     assert 0.0 < float(np.median(ratio)) < 0.05  # quantised, and yet the same room
     answer = small.see(frame).answer("how far is the table ?", "maps")
     assert answer.status.name != "UNPARSED" and answer.model_id.startswith("cooper-nano-int8@")
+
+
+def test_its_gpu_forms_are_those_of_the_float_model(made: ModelFolder) -> None:
+    """And are held to float32, not to what the int8 graphs give."""
+    folder = ModelFolder.open(made.path)
+    folder.manifest["graphs"]["gen"].pop("gpu")
+    reports = {r.graph: r.problem for r in verify_folder(folder, [])}
+    assert "has no gpu form of graph 'gen'" in reports.pop("gen")
+    assert set(reports.values()) == {""}
 
 
 def test_matrices_are_int8(made: ModelFolder) -> None:

@@ -50,6 +50,14 @@ def test_tokenizer_with_more_words_than_the_model(tmp_path: Path) -> None:
         export_model(small_model(vocab_size=64), words, tmp_path / "out")
 
 
+def test_a_grammar_without_its_words_is_refused_before_any_work(tmp_path: Path) -> None:
+    """It was exported, and refused when it was opened."""
+    older = Tokenizer.from_vocabulary()
+    with pytest.raises(CooperError, match="tokenizer has no word"):
+        export_model(small_model(), older, tmp_path / "out", ExportOptions(spec={"grammar": 2}))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_wrong_field_of_the_spec_is_refused_before_any_work(tmp_path: Path) -> None:
     options = ExportOptions(spec={"colour_of_the_robot": "red"})
     with pytest.raises(CooperError, match="colour_of_the_robot"):
