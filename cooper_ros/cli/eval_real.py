@@ -22,7 +22,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="two or more sets of RGB-D pictures, as for `cooper eval rgbd`",
     )
     add("--photos", type=Path, metavar="DIR", help="labelled photos, as for `cooper eval photos`")
-    add("--split", default="train", help="photos of the index (default: train)")
+    add("--split", default="val", help="photos of the index: none that it learned from (val)")
+    add(
+        "--no-scores",
+        action="store_true",
+        help="measure the objects of photos, but hide none: the least scores of simulation stay",
+    )
     add("--intrinsics", metavar="fx,fy,cx,cy", help="of sets without intrinsics.json [px]")
     add("--scenes", type=int, default=200, help="simulated validation rooms (default: 200)")
     add("--seed", type=int, default=0)
@@ -33,6 +38,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit, measure on left-out sets, write, print."""
+    from dataclasses import replace
+
     from cooper_ros.core.labelled_photos import LabelledPhotos
     from cooper_ros.core.paths import find_model_folder
     from cooper_ros.evaluation import real_run
@@ -59,8 +66,11 @@ def run(args: argparse.Namespace) -> int:
         seen=_bars(args.quiet),
     )
     fitted, measured = real_run.calibrate(rooms, sets)
+    least = dict(fitted.min_score)
+    if args.no_scores:
+        fitted = replace(fitted, min_score={})
     write_section(model, KEY, {**fitted.to_dict(), "measured": plain(measured)})
-    print(real_run.text(measured, fitted.min_score))
+    print(real_run.text(measured, least))
     print(
         f"{model / 'manifest.json'}: real pictures by {', '.join(sets)}: lengths without anchor "
         f"may be off by a factor of {fitted.factor:.2f}"

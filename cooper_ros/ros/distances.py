@@ -16,6 +16,7 @@ from cooper_ros.core.types import (
     ObjectReference,
     Point3,
     ScaleReport,
+    ScaleSource,
     Segmentation,
     Status,
 )
@@ -182,5 +183,9 @@ def measure_items(
 
 
 def _bounded(item: ItemDistance, scale: ScaleReport) -> ItemDistance:
+    """The item with its interval, and with what there is to say of metres that nothing anchors."""
     low, high = scale.bounds(item.distance_m)
-    return replace(item, low_m=low, high_m=high)
+    message = item.message
+    if item.status is Status.OK and scale.source is ScaleSource.MODEL_PRIOR:
+        message = message or scale.message
+    return replace(item, low_m=low, high_m=high, message=message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -11,16 +10,16 @@ import numpy as np
 import pytest
 from real_folders import write_photos, write_set  # type: ignore[import-not-found]
 
-from cooper_ros.cli import main
+from cooper_ros.cli import eval_real, main
 from cooper_ros.core.classes import CLASS_IDS, CLASS_NAMES
 from cooper_ros.core.errors import CooperError, ModelFolderError
-from cooper_ros.core.labelled_photos import UNKNOWN, LabelledPhotos
+from cooper_ros.core.labelled_photos import UNKNOWN
 from cooper_ros.core.paths import find_model_folder
 from cooper_ros.core.types import Frame, Intrinsics, Segment, Segmentation
 from cooper_ros.evaluation import real_fit, real_run
-from cooper_ros.evaluation.calibration import write_section
 from cooper_ros.evaluation.real_fit import DepthSample, RealSet
-from cooper_ros.runtime.real_pictures import ALONE, ANCHORED, KEY, RealPictures
+from cooper_ros.runtime.pipeline import CooperPipeline
+from cooper_ros.runtime.real_pictures import ALONE, ANCHORED, RealPictures
 
 WIDTH = 24
 
@@ -136,7 +135,13 @@ def test_the_command_says_what_is_wrong_with_its_input(
     assert "color_NAME.jpg" in capsys.readouterr().err
 
 
-def test_the_shipped_model_is_fitted_and_its_manifest_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hidden", [True, False])
+def test_the_command_fits_the_shipped_model_and_writes_its_manifest(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    hidden: bool,
+) -> None:
     try:
         model = find_model_folder()
     except ModelFolderError:
@@ -144,16 +149,20 @@ def test_the_shipped_model_is_fitted_and_its_manifest_read_again(tmp_path: Path)
     rng = np.random.default_rng(0)
     camera = Intrinsics.from_fov(60.0, 160, 120)
     noise = [Frame(rng.integers(0, 256, (120, 160, 3)).astype(np.uint8), camera) for _ in range(10)]
+    monkeypatch.setattr(eval_real, "_rooms", lambda args: noise)  # no simulator needed
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
     folders = [write_set(tmp_path / "a", 2), write_set(tmp_path / "b", 1, far_m=6.0)]
-    photos = LabelledPhotos(write_photos(tmp_path / "p"), "val")
-    found = real_run.collect(real_run.opened(model, threads=1), noise, folders, photos)
-    fitted, measured = real_run.calibrate(*found)
-    assert list(found[1]) == ["a", "b", "photos"] and measured["rooms"] == 10
-    assert 0.0 <= measured["left_out"]["a"]["coverage"] <= 1.0
-    assert "simulated rooms (10)" in real_run.text(measured, fitted.min_score)
-    shutil.copy(model / "manifest.json", tmp_path / "manifest.json")
-    write_section(tmp_path, KEY, {**fitted.to_dict(), "measured": measured})
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    photos = write_photos(tmp_path / "p")
+    words = ["eval", "calibrate-real", str(copy), *map(str, folders), "--photos", str(photos)]
+    words += ["--scenes", "10", "--quiet", "--json", *([] if hidden else ["--no-scores"])]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    measured = json.loads(out.splitlines()[-1])
+    assert "simulated rooms (10)" in out and 0.0 <= measured["left_out"]["a"]["coverage"] <= 1.0
+    manifest = json.loads((copy / "manifest.json").read_text())
     read = RealPictures.from_manifest(manifest, manifest["model"]["hidden_size"])
-    assert read is not None and read.factor == pytest.approx(math.exp(fitted.half_width), rel=1e-3)
-    assert read.sets == ("a", "b", "photos")
+    assert read is not None and read.factor == pytest.approx(measured["factor"], rel=1e-3)
+    assert read.sets == ("a", "b", "photos") and bool(read.min_score) is hidden
+    pipeline = CooperPipeline.open(copy, threads=1)
+    assert pipeline.real is not None and pipeline.real.sets == read.sets
