@@ -75,13 +75,16 @@ def test_what_is_there_stays_answered(context: FrameContext) -> None:
 
 def test_real_frames_are_known_to_be_real(context: FrameContext) -> None:
     """A model that was measured on real pictures says of these that its metres may be far off."""
-    measured = "real_pictures" in (find_model_folder() / "manifest.json").read_text("utf-8")
-    if context.frame.frame_id == DRAWN or not measured:
-        pytest.skip("a drawn picture, or a model that was never measured on real ones")
+    if context.frame.frame_id == DRAWN:
+        return  # like nothing
     scale = context.depth().scale
-    assert scale is not None and "unlike those that metres were learned from" in scale.message
+    assert scale is not None
+    if "real_pictures" not in (find_model_folder() / "manifest.json").read_text("utf-8"):
+        assert scale.message == ""
+        return
+    assert "unlike those that metres were learned from" in scale.message
     answer = context.answer("how far is the cabinet ?", "maps")
     assert answer.status is Status.OK and answer.message == scale.message
     factor = math.exp(scale.half_width(2.0))
-    assert answer.low <= 1.01 * answer.value / factor and factor * answer.value <= answer.high
+    assert answer.low <= 1.01 * answer.value / factor and factor * answer.value <= 1.01 * answer.high
     assert context.answer("is there a cabinet ?", "maps").message == ""
