@@ -85,6 +85,6 @@ def test_real_frames_are_known_to_be_real(context: FrameContext) -> None:
     assert "unlike those that metres were learned from" in scale.message
     answer = context.answer("how far is the cabinet ?", "maps")
     assert answer.status is Status.OK and answer.message == scale.message
-    factor = math.exp(scale.half_width(2.0))
-    assert answer.low <= 1.01 * answer.value / factor and factor * answer.value <= 1.01 * answer.high
+    factor = 0.99 * math.exp(scale.half_width(2.0))
+    assert answer.low <= answer.value / factor and factor * answer.value <= answer.high
     assert context.answer("is there a cabinet ?", "maps").message == ""
