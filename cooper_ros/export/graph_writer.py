@@ -32,9 +32,10 @@ from cooper_ros.runtime.selftest import (
     SELFTEST,
     SMALL,
     TOLERANCE,
+    WHOLE_BYTES,
     position_limit,
-    real_case,
     save_selftest,
+    seeded_inputs,
 )
 from cooper_ros.runtime.signature import GraphSignature
 from cooper_ros.runtime.spec import ModelSpec
@@ -111,13 +112,29 @@ class GraphWriter:
             module = modules[name]
             entries[name]["parity"], small[name] = self._check(module, signature)
             sizes = real_sizes(signature, graph_profiles(self._spec)[name])
-            inputs = real_case(signature, self._spec, sizes)
+            inputs = seeded_inputs(REAL, signature, self._spec, sizes)
             real[name] = sizes, torch_outputs(module, signature, inputs)
             cases[name] = [(SMALL, small[name][0]), (REAL, inputs)]
-        save_selftest(self._folder / SELFTEST, small, real)
+        self._save_selftest(small, real)
         for name, calls in self._recorded(model).items():
             cases[name] += [(f"picture {i}", call) for i, call in enumerate(calls, 1)]
         return {name: tuple(found) for name, found in cases.items()}
+
+    def _save_selftest(
+        self,
+        small: Mapping[str, tuple[Arrays, Arrays]],
+        real: Mapping[str, tuple[Mapping[str, int], Arrays]],
+    ) -> None:
+        """Small cases as they are where they are small indeed, else like those of real size."""
+        arrays = (a for case in small.values() for values in case for a in values.values())
+        if sum(array.nbytes for array in arrays) <= WHOLE_BYTES:
+            save_selftest(self._folder / SELFTEST, small, {REAL: real})
+            return
+        seeded = {
+            name: (example_sizes(self._config, name, STORED), outputs)
+            for name, (_, outputs) in small.items()
+        }
+        save_selftest(self._folder / SELFTEST, {}, {SMALL: seeded, REAL: real})
 
     def _recorded(self, model: CooperModel) -> dict[str, list[dict[str, Any]]]:
         if sum(t.numel() for t in self._state.values()) > MAX_PARAMETERS:

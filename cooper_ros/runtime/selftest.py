@@ -2,7 +2,8 @@
 
 Two cases per graph: a small one, stored as it is, and one of the size of a real picture, because
 engines have been silently wrong at real sizes alone. Of that the inputs are a seed and the expected
-outputs sums (`sketch`), so that the file stays small for a model of any size.
+outputs sums (`sketch`), so that the file stays small for a model of any size; a large model's small
+case is stored like that too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from cooper_ros.runtime.spec import ModelSpec
 SELFTEST = "selftest.npz"
 TOLERANCE = 1e-3
 SMALL, REAL = "small", "real"
+SEEDS = {SMALL: 0, REAL: 1}
+"""Of the inputs that are made anew."""
+WHOLE_BYTES = 2**20
+"""Small cases are stored as they are up to this size, all together."""
 SKETCH_SUMS = 512
 """Sums that stand for an output; they estimate a relative error to about six per cent of it."""
 MAX_SYMBOLS = 16
@@ -92,9 +97,12 @@ def sketch(value: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(sums, np.float64)
 
 
-def real_case(signature: GraphSignature, spec: ModelSpec, sizes: Mapping[str, int]) -> Arrays:
-    """The inputs of real size of a graph."""
-    return example_inputs(signature, sizes, position_limit(signature.name, spec), seed=1)
+def seeded_inputs(
+    case: str, signature: GraphSignature, spec: ModelSpec, sizes: Mapping[str, int]
+) -> Arrays:
+    """The inputs of a graph in the case `small` or `real`, of these sizes."""
+    limit = position_limit(signature.name, spec)
+    return example_inputs(signature, sizes, limit, SEEDS[case])
 
 
 def position_limit(graph: str, spec: ModelSpec) -> int:
@@ -105,26 +113,27 @@ def position_limit(graph: str, spec: ModelSpec) -> int:
 
 def save_selftest(
     path: Any,
-    cases: Mapping[str, tuple[Arrays, Arrays]],
-    real: Mapping[str, tuple[Mapping[str, int], Arrays]] | None = None,
+    whole: Mapping[str, tuple[Arrays, Arrays]],
+    seeded: Mapping[str, Mapping[str, tuple[Mapping[str, int], Arrays]]] | None = None,
 ) -> None:
     """Write a self-test.
 
     Args:
         path: file to write.
-        cases: inputs and expected outputs by graph, stored as `graph/in/name`, `graph/out/name`.
-        real: for each graph the sizes of the case of real size and its outputs, stored as
-            `graph/real/symbols`, `graph/real/sizes` and `graph/real/out/name`.
+        whole: inputs and expected outputs by graph, stored as `graph/in/name`, `graph/out/name`.
+        seeded: by case and graph the sizes of inputs that are made anew and their outputs, stored
+            as `graph/case/symbols`, `graph/case/sizes` and `graph/case/out/name`.
     """
     arrays: dict[str, Any] = {}
-    for graph, (inputs, outputs) in cases.items():
+    for graph, (inputs, outputs) in whole.items():
         arrays.update({f"{graph}/in/{name}": value for name, value in inputs.items()})
         arrays.update({f"{graph}/out/{name}": value for name, value in outputs.items()})
-    for graph, (sizes, outputs) in (real or {}).items():
-        arrays[f"{graph}/real/symbols"] = np.array(list(sizes))
-        arrays[f"{graph}/real/sizes"] = np.array(list(sizes.values()), np.int64)
-        for name, value in outputs.items():
-            arrays[f"{graph}/real/out/{name}"] = sketch(value).astype(np.float32)
+    for case, graphs in (seeded or {}).items():
+        for graph, (sizes, outputs) in graphs.items():
+            arrays[f"{graph}/{case}/symbols"] = np.array(list(sizes))
+            arrays[f"{graph}/{case}/sizes"] = np.array(list(sizes.values()), np.int64)
+            for name, value in outputs.items():
+                arrays[f"{graph}/{case}/out/{name}"] = sketch(value).astype(np.float32)
     np.savez_compressed(path, **arrays)
 
 
@@ -133,7 +142,7 @@ def renew_outputs(arrays: dict[str, NDArray[Any]], folder: ModelFolder, runner: 
     """Put what a runner gives now in place of a graph's expected outputs, as `read_selftest` has
     them."""
     for case in selftest_cases(arrays, folder, graph):
-        where = f"{graph}/real/out/" if case.sketched else f"{graph}/out/"
+        where = f"{graph}/{case.name}/out/" if case.sketched else f"{graph}/out/"
         for name, value in runner.run(graph, case.inputs).items():
             new = sketch(value).astype(np.float32) if case.sketched else value
             arrays[where + name] = new
@@ -182,19 +191,21 @@ def selftest_cases(arrays: Arrays, folder: ModelFolder, graph: str) -> Iterator[
     """
     inputs = _part(arrays, f"{graph}/in/")
     expected = _part(arrays, f"{graph}/out/")
-    if not inputs or not expected:
+    seeded = {case: _part(arrays, f"{graph}/{case}/out/") for case in SEEDS}
+    if not (inputs and expected) and not seeded[SMALL]:
         raise ModelFolderError(f"{folder.file(SELFTEST)} holds no case of graph '{graph}'")
-    yield SelfTestCase(SMALL, inputs, expected)
-    sketches = _part(arrays, f"{graph}/real/out/")
-    if sketches:
-        made = _real_inputs(arrays, folder, graph)
-        yield SelfTestCase(REAL, made, sketches, sketched=True)
+    if inputs and expected:
+        yield SelfTestCase(SMALL, inputs, expected)
+    for case, sketches in seeded.items():
+        if sketches:
+            made = _made_inputs(arrays, folder, graph, case)
+            yield SelfTestCase(case, made, sketches, sketched=True)
 
 
-def _real_inputs(arrays: Arrays, folder: ModelFolder, graph: str) -> Arrays:
-    """Inputs of a graph's case of real size, after a look at the sizes."""
-    where = f"{folder.file(SELFTEST)}: the case of real size of graph '{graph}'"
-    symbols, sizes = (arrays.get(f"{graph}/real/{name}") for name in ("symbols", "sizes"))
+def _made_inputs(arrays: Arrays, folder: ModelFolder, graph: str, case: str) -> Arrays:
+    """Inputs of a graph's case that is stored as a seed, after a look at the sizes."""
+    where = f"{folder.file(SELFTEST)}: the case '{case}' of graph '{graph}'"
+    symbols, sizes = (arrays.get(f"{graph}/{case}/{name}") for name in ("symbols", "sizes"))
     if symbols is None or sizes is None or symbols.dtype.kind != "U" or sizes.dtype != np.int64:
         raise ModelFolderError(f"{where} has no sizes")
     if symbols.shape != sizes.shape or sizes.ndim != 1 or len(sizes) > MAX_SYMBOLS:
@@ -205,7 +216,7 @@ def _real_inputs(arrays: Arrays, folder: ModelFolder, graph: str) -> Arrays:
     if min(found.values(), default=1) < 0 or max(counts) > MAX_INPUT_VALUES:
         raise ModelFolderError(f"{where} has sizes that no model has: {shown(found)}")
     try:
-        return real_case(signature, folder.spec, found)
+        return seeded_inputs(case, signature, folder.spec, found)
     except (ValueError, LookupError, TypeError) as error:
         raise ModelFolderError(f"{where} has sizes that do not fit: {error!s:.100}") from error
 

@@ -16,10 +16,13 @@ from cooper_ros.runtime.onnx_backend import OnnxBackend
 from cooper_ros.runtime.selftest import (
     SELFTEST,
     SKETCH_SUMS,
+    SMALL,
     read_selftest,
     relative_error,
     renew_outputs,
     run_selftest,
+    save_selftest,
+    seeded_inputs,
     selftest_cases,
     sketch,
 )
@@ -124,6 +127,26 @@ def test_a_damaged_case_of_real_size_is_explained(
     monkeypatch.setattr(folder, "content", lambda name: content)
     with pytest.raises(ModelFolderError, match=reason):
         list(selftest_cases(read_selftest(folder), folder, "gen"))
+
+
+def test_the_self_test_of_a_large_model_is_seeds_and_sums(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole small cases of 7B would have more megabytes than are allowed."""
+    backend = OnnxBackend(ModelFolder.open(folder.path), threads=1)
+    sizes = {"height": 16, "width": 24}
+    graph = "autoencoder_encoder"
+    inputs = seeded_inputs(SMALL, folder.graphs[graph], folder.spec, sizes)
+    outputs = backend.run(graph, inputs)
+    stored = io.BytesIO()
+    save_selftest(stored, {}, {SMALL: {graph: (sizes, outputs)}})
+    monkeypatch.setattr(folder, "content", lambda name: memoryview(stored.getvalue()))
+    (case,) = selftest_cases(read_selftest(folder), folder, graph)
+    assert case.name == SMALL and case.sketched and len(stored.getvalue()) < 10_000
+    assert case.error("latent", backend.run(graph, case.inputs)["latent"]) < 1e-6
+    assert case.error("latent", outputs["latent"] * np.float32(1.01)) > 5e-3
+    with pytest.raises(ModelFolderError, match="no case of graph 'und'"):
+        list(selftest_cases(read_selftest(folder), folder, "und"))
 
 
 def test_folders_of_format_2_have_the_small_case_alone(
