@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photos",
         default="",
         metavar="DIR",
-        help="see, amg: real photos beside the simulation (index.jsonl, photos/, labels/)",
+        help="see, amg, sft: real photos beside the simulation (index.jsonl, photos/, labels/)",
     )
     parser.add_argument(
         "--photo-share", type=float, default=1 / 3, help="share of the pictures of a batch"

@@ -30,6 +30,7 @@ from .engine import Budget, Engine
 from .frames import FrameBatch, FrameStore, fit
 from .maps import MapCodecs
 from .photos import PhotoStore
+from .readout import FILE as READ_OUT
 from .readout import SeeStage
 from .resident import on_gpu, resident_photos
 from .setup import (
@@ -270,7 +271,7 @@ def build_stage(
     next_room = place.next_room if place is not None else 0
     store = open_store(o.data, o.out, rank, world, next_room=next_room)
     val = open_store(o.val, o.out, validation=True)
-    photos = open_photos(o, model.config) if o.photos and o.stage in ("see", "amg") else None
+    photos = open_photos(o, model.config) if o.photos and o.stage != "autoencoder" else None
     val_photos = PhotoStore(o.photos, "val") if o.photos else None
     data = Mixture(store, photos, o.photo_share)
     if not len(store) or not len(val):
@@ -291,8 +292,13 @@ def build_stage(
             see.read_out.load(Path(start))
         return see
     if o.stage == "sft":
-        data = Mixture(store, unknown=0.0)  # questions have a camera, and photos no answers
-    maps = MapStage(passes, data, val, codecs, sizes, val_photos=val_photos)
+        if photos is None:
+            data = Mixture(store, unknown=0.0)  # maps of the questions' own pictures
+    # a fresh read-out would pull at states that answers are being learnt from
+    reads = o.stage == "amg" or (bool(start) and (Path(start) / READ_OUT).exists())
+    maps = MapStage(
+        passes, data, val, codecs, sizes, auxiliary=reads, val_photos=val_photos
+    )  # fmt: skip
     if maps.read_out is not None and start:
         maps.read_out.load(Path(start))
     before = "" if o.go_on else stage_of(o.start)

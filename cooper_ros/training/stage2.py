@@ -71,7 +71,8 @@ class AnswerStage:
     Args:
         questions: ``(rows, free space, rng, count) -> questions`` with ``text`` and ``turn``.
         slots_per_frame: questions with maps, besides one direct slot and one more of either kind.
-        replay: every ``replay``-th step also trains the maps, so that they do not drift.
+        replay: every ``replay``-th step also trains the maps, so that they do not drift; with the
+        maps' own pictures where photos are among them.
         fused: how drawn maps enter the context as cells; None: as latents.
         pointing: weight of the pointing loss, 0 without.
         apart: part of the budget in which the text loss does not reach the picture's states.
@@ -215,9 +216,15 @@ class AnswerStage:
         block = rows_n * columns + 2
         figures: Figures = {}
         total = torch.zeros(())
+        replayed = bool(self.replay) and step % self.replay == 0
+        here = replayed and self.maps.data.photos is None
+        if replayed and not here:  # photos have no answers: the maps get pictures of their own
+            total, figures = self.maps.loss(step, progress, g)
+            figures.pop("samples")
         with autocast():
-            cache = self.maps.passes.see(b)
-            if self.replay and step % self.replay == 0:
+            with torch.set_grad_enabled(here or progress >= self.apart):
+                cache = self.maps.passes.see(b)
+            if here:
                 keep = self.maps.noisy
                 self.maps.noisy = 0.0
                 total, figures, predicted = self.maps.map_losses(b, cache, g)
