@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cooper_ros import __version__
 from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
+from cooper_ros.start import advice
 
 if TYPE_CHECKING:
     import argparse
@@ -21,32 +22,39 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 # name -> (module, one line for `cooper --help`)
-SUBCOMMANDS: dict[str, tuple[str, str]] = {
+ON_A_ROBOT: dict[str, tuple[str, str]] = {
     "demo": ("cooper_ros.cli.demo", "simulated camera, node and questions, all at once"),
     "view": ("cooper_ros.cli.view", "a web page with camera, depth, segmentation and questions"),
     "bag": ("cooper_ros.cli.bag", "record, play and ask about bags without `ros2 bag`"),
     "doctor": ("cooper_ros.cli.doctor", "what works on this machine, and what to do"),
     "perceive": ("cooper_ros.cli.perceive", "depth and segmentation of one image file"),
     "ask": ("cooper_ros.cli.ask", "ask a question about one image file"),
-    "eval": ("cooper_ros.cli.eval", "score a model on unseen scenes"),
     "bench": ("cooper_ros.cli.bench", "measure speed and memory on this machine"),
+    "engine": ("cooper_ros.cli.engine", "build and list engines for this device"),
+}
+FOR_MODELS: dict[str, tuple[str, str]] = {
+    "eval": ("cooper_ros.cli.eval", "score a model on unseen scenes"),
     "data": ("cooper_ros.cli.data", "make training data"),
     "train": ("cooper_ros.cli.train", "train a model"),
     "export": ("cooper_ros.cli.export", "turn a checkpoint into a model folder for robots"),
-    "engine": ("cooper_ros.cli.engine", "build and list engines for this device"),
     "conformance": ("cooper_ros.cli.conformance", "compare a model with reference arrays"),
 }
+SUBCOMMANDS = {**ON_A_ROBOT, **FOR_MODELS}
 
 
 def _overview() -> argparse.ArgumentParser:
     import argparse
 
+    def listed(title: str, commands: dict[str, tuple[str, str]]) -> list[str]:
+        return [title, *(f"  {name.ljust(width)}  {text}" for name, (_, text) in commands.items())]
+
     width = max(map(len, SUBCOMMANDS))
-    lines = [f"  {name.ljust(width)}  {text}" for name, (_, text) in SUBCOMMANDS.items()]
+    lines = listed("on a robot or a laptop:", ON_A_ROBOT)
+    lines += ["", *listed("to make and judge models:", FOR_MODELS)]
     parser = argparse.ArgumentParser(
         prog="cooper",
         description="Depth, segmentation and spatial answers from one camera.",
-        epilog="subcommands:\n" + "\n".join(lines) + "\n\nexample: cooper demo --help",
+        epilog="\n".join(lines) + "\n\nexample: cooper demo --help",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"cooper_ros {__version__}")
@@ -71,6 +79,26 @@ def _parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
     return parser
 
 
+def _complete() -> None:
+    """Answer a shell that asks what may stand at its cursor; ends the process.
+
+    Without argcomplete (`eval "$(register-python-argcomplete cooper)"` in the shell) nobody asks.
+    """
+    import argparse
+    import importlib
+
+    import argcomplete
+
+    parser = argparse.ArgumentParser(prog="cooper", parents=[], add_help=True)
+    commands = parser.add_subparsers()
+    words = os.environ.get("COMP_LINE", "").split()
+    for name, (module, text) in SUBCOMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if name in words[1:2]:  # the others' modules cost time and are not asked for
+            importlib.import_module(module).add_arguments(command)
+    argcomplete.autocomplete(parser)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code.
 
@@ -79,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     raises. Stopped by SIGINT, SIGTERM or SIGHUP, or with nobody left who reads the output: 1,
     after children were ended and files closed.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
     name = ["cooper"]
 
     def action() -> int:
@@ -131,7 +161,7 @@ def _run(chosen: argparse.Namespace) -> int:
             raise
         print(
             f"cooper {chosen.subcommand}: needs the Python package {error.name!r}, which is not "
-            "installed; docs/install.md says which extra brings it",
+            f"installed: {advice(error.name)}",
             file=sys.stderr,
         )
         return 1

@@ -122,3 +122,5 @@ def test_colcon_build(tmp_path: Path, symlink: bool) -> None:
     for name in ("cooper_bag", "cooper_node", "cooper_sim_camera", "cooper_view"):
         assert os.access(installed / "lib/cooper_ros" / name, os.X_OK), name
     assert (installed / "share/cooper_ros/package.xml").is_file()
+    version = run(*sourced, "cooper", "--version", cwd=workspace, env=ros)
+    assert version.startswith("cooper_ros ")
