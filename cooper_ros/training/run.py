@@ -432,4 +432,16 @@ def train(o: TrainOptions) -> None:
         worker(0, o, "")
         return
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(worker, args=(o, str(Path(folder) / "meeting")), nprocs=o.processes)
+        _spawn(o, str(Path(folder) / "meeting"))
+
+
+def _spawn(o: TrainOptions, meeting: str) -> None:
+    """Train in several processes; whatever ends this one ends them."""
+    context = mp.spawn(worker, args=(o, meeting), nprocs=o.processes, join=False)
+    try:
+        while not context.join():
+            pass
+    except BaseException:
+        for process in context.processes:  # a signal to this process alone reaches none of them
+            process.kill()
+        raise

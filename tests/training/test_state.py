@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,19 @@ def test_a_figure_is_divided_by_the_steps_that_had_it():
         means.add({"every": 1.0} | ({"second": 3.0} if step % 2 else {}))
     assert means.take() == {"every": 1.0, "second": 3.0}
     assert means.take() == {}
+
+
+def test_what_ends_the_first_process_ends_the_others(tmp_path, monkeypatch):
+    """A signal to the command alone left its processes training."""
+    others = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
+
+    class Context:
+        processes = others
+
+        def join(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.mp, "spawn", lambda *_, **__: Context())
+    with pytest.raises(KeyboardInterrupt):
+        run._spawn(run.TrainOptions("see", "", "", str(tmp_path), processes=2), "")
+    assert [process.wait(60) for process in others] == [-9, -9]
