@@ -152,7 +152,7 @@ def test_wrong_arithmetic_and_other_precisions_are_found(copy: Path) -> None:
     manifest = json.loads((copy / MANIFEST).read_text())
     manifest["graphs"]["vision_encoder"]["precision"] = "float32"
     (copy / MANIFEST).write_text(json.dumps(manifest))
-    reports = {r.graph: r for r in verify_folder(ModelFolder.open(copy), drawn_pictures(1))}
+    reports = {r.graph: r for r in verify_folder(ModelFolder.open(copy), [])}
     assert "output 'latent' differs by 0.02" in reports["autoencoder_encoder"].problem
     assert "says float32, the file computes in float16" in reports["vision_encoder"].problem
     assert reports[DECODER].problem == reports["und"].problem == ""
