@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,14 +117,19 @@ def test_bounds_between_and_outside_the_rows() -> None:
 def test_answers_carry_the_interval_unless_the_model_wrote_one() -> None:
     known = Calibration(0.9, {"distance": ((1.0, 0.5, 2.0),)})
     query = Query("distance", ("mug",))
+
+    def bounds(answer: SpatialAnswer, calibration: Calibration | None = known) -> Any:
+        context: Any = SimpleNamespace(calibration=calibration, real=None)
+        bounded = _bounded(context, query, answer)
+        return bounded.low, bounded.high
+
     plain = SpatialAnswer("?", Kind.DISTANCE, Status.OK, value=1.0)
-    bounded = _bounded(known, query, plain)
-    assert (bounded.low, bounded.high) == pytest.approx((0.5, 2.0))
+    assert bounds(plain) == pytest.approx((0.5, 2.0))
     written = SpatialAnswer("?", Kind.DISTANCE, Status.OK, value=1.0, low=0.9, high=1.1)
-    assert (_bounded(known, query, written).low, _bounded(known, query, written).high) == (0.9, 1.1)
+    assert bounds(written) == (0.9, 1.1)
     unread = SpatialAnswer("?", Kind.DISTANCE, Status.UNPARSED)
-    assert math.isnan(_bounded(known, query, unread).low)
-    assert math.isnan(_bounded(None, query, plain).low)
+    assert all(map(math.isnan, bounds(unread)))
+    assert all(map(math.isnan, bounds(plain, None)))
 
 
 def test_manifest_round_trip(tmp_path: Path) -> None:
