@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from cooper_ros.core.anchors import Anchors, thin
 from cooper_ros.core.errors import ScaleError
 from cooper_ros.core.scale_state import LINEAR, LOG, REFERENCE_M, ScaleState, Vector
-from cooper_ros.core.types import NAN, Intrinsics
+from cooper_ros.core.types import NAN, Intrinsics, ScaleReport, ScaleSource
 
 __all__ = ["LINEAR", "LOG", "MetricScaler", "ScaleFit", "ScaleState"]
 
@@ -64,6 +64,18 @@ class ScaleFit:
     def inlier_share(self) -> float:
         """Share of the anchors that the fit agrees with, NaN without anchors."""
         return self.inliers / self.anchor_count if self.anchor_count else NAN
+
+    def report(self, range_m: tuple[float, float], message: str = "") -> ScaleReport:
+        """The provenance of depth in the metres of this fit; `range_m` is the nominal range [m]."""
+        return self.state.report(
+            ScaleSource.ANCHORED,
+            range_m,
+            rmse_m=self.rmse_m,
+            anchor_count=self.anchor_count,
+            anchor_sources=self.sources,
+            inlier_share=self.inlier_share,
+            message=message,
+        )
 
 
 @dataclass(frozen=True)

@@ -154,16 +154,25 @@ class ScaleReport:
         width = self.half_width(depth_m if depth_m == depth_m else length_m)
         return length_m * math.exp(-width), length_m * math.exp(width)
 
-    def length_bounds(self, length_m: float, distances_m: Sequence[float]) -> tuple[float, float]:
-        """(low, high) [m] of a length on or between objects at these distances [m].
+    def length_bounds(
+        self, length_m: float, distances_m: Sequence[float], widths: Sequence[float] = ()
+    ) -> tuple[float, float]:
+        """(low, high) [m] of a length on or between objects at these distances [m]. `widths`: half
+        width of ln(true / published) of each, NaN or left out where only its distance counts.
 
         On one object (its size, its distance) an error of depth stretches the length as it does the
         distance. Between two, each may be off by its own interval along its line of sight: the
         length changes by the root of the squares of both, and never below 0.
         """
+        known = [*widths, *[NAN] * len(distances_m)]
+        own = [
+            width if width == width else self.half_width(distance)
+            for distance, width in zip(distances_m, known, strict=False)
+        ]
         if len(distances_m) != 2:
-            return self.bounds(length_m, distances_m[0] if distances_m else NAN)
-        off = [d * math.expm1(self.half_width(d)) for d in distances_m]
+            width = own[0] if own and own[0] == own[0] else self.half_width(length_m)
+            return length_m * math.exp(-width), length_m * math.exp(width)
+        off = [d * math.expm1(width) for d, width in zip(distances_m, own, strict=True)]
         together = math.hypot(*off)
         return max(length_m - together, 0.0), length_m + together
 
@@ -184,6 +193,9 @@ class DepthMap:
     `scale` says how the metres were found, None where the model's own were taken as they are.
     `confidence_method`: `error_below_25pct` (calibrated: the probability of that), `channel_spread`
     (how alike the model drew the three channels, uncalibrated) or `unknown`.
+    Where anchors completed the depth, `half_width` f32 [H, W] is that of the 90 % interval of
+    ln(true / depth) at each pixel; None: `scale` says it by depth alone. `sensed` bool [H, W]: what
+    a sensor measured, where the model filled its holes; None: all pixels have `scale_source`.
     """
 
     depth: NDArray[np.float32]
@@ -196,6 +208,8 @@ class DepthMap:
     frame_id: str = ""
     scale: ScaleReport | None = None
     confidence_method: str = "unknown"
+    half_width: NDArray[np.float32] | None = None
+    sensed: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from cooper_ros.core import geometry
 from cooper_ros.core.classes import PLURALS, SYNONYMS
 from cooper_ros.core.measure import prominent
+from cooper_ros.core.metric_depth import width_on
 from cooper_ros.core.types import (
     NAN,
     UNKNOWN_POINT,
@@ -90,14 +91,12 @@ def distance_to_pixel(
     height), by default that of the maps."""
     rows, columns = depth.relative.shape
     width, height = image_size or (columns, rows)
-    if not (math.isfinite(u) and math.isfinite(v)) or not (
-        -0.5 <= u < width - 0.5 and -0.5 <= v < height - 0.5
-    ):
+    at = _place(u, v, depth, image_size)
+    if at is None:
         return ItemDistance(
             Status.BAD_QUESTION, f"pixel ({u:g}, {v:g}) is outside the {width}x{height} image"
         )
-    column = min(int((u + 0.5) * columns / width), columns - 1)
-    row = min(int((v + 0.5) * rows / height), rows - 1)
+    row, column = at
     reference = _under(row, column, segmentation)
     if not depth.metric or depth.intrinsics is None:
         return ItemDistance(Status.NOT_METRIC, "depth is not metric", reference=reference)
@@ -108,6 +107,20 @@ def distance_to_pixel(
         )
     position = geometry.back_project(depth.intrinsics, float(column), float(row), z)
     return ItemDistance(Status.OK, "", math.dist(position, (0.0, 0.0, 0.0)), position, reference)
+
+
+def _place(
+    u: float, v: float, depth: DepthMap, image_size: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """(row, column) of the maps at column u, row v [px] of the image; None outside."""
+    rows, columns = depth.relative.shape
+    width, height = image_size or (columns, rows)
+    if not (math.isfinite(u) and math.isfinite(v)):
+        return None
+    if not (-0.5 <= u < width - 0.5 and -0.5 <= v < height - 0.5):
+        return None
+    column = min(int((u + 0.5) * columns / width), columns - 1)
+    return min(int((v + 0.5) * rows / height), rows - 1), column
 
 
 def _under(row: int, column: int, segmentation: Segmentation | None) -> ObjectReference:
@@ -179,12 +192,28 @@ def measure_items(
         results.append(distance_to_box(box, measurer, depth, image_size))
     if depth.scale is None:
         return results
-    return [_bounded(item, depth.scale) for item in results]
+    pixel_items = range(len(names), len(names) + len(pixels))
+    bounded = []
+    for index, item in enumerate(results):
+        width = width_on(depth, item.reference, segmentation)
+        if index in pixel_items:
+            width = _width_at(*pixels[index - len(names)], depth, image_size)
+        bounded.append(_bounded(item, depth.scale, width))
+    return bounded
 
 
-def _bounded(item: ItemDistance, scale: ScaleReport) -> ItemDistance:
-    """The item with its interval, and with what there is to say of metres that nothing anchors."""
-    low, high = scale.bounds(item.distance_m)
+def _width_at(u: float, v: float, depth: DepthMap, image_size: tuple[int, int] | None) -> float:
+    """Half width of the interval at a pixel, NaN where only the report speaks of it."""
+    at = _place(u, v, depth, image_size)
+    if depth.half_width is None or at is None:
+        return NAN
+    return float(depth.half_width[at])
+
+
+def _bounded(item: ItemDistance, scale: ScaleReport, width: float) -> ItemDistance:
+    """The item with its interval, and with what there is to say of metres that nothing anchors.
+    `width`: half width of ln(true / published) there, NaN where only its distance counts."""
+    low, high = scale.length_bounds(item.distance_m, [item.distance_m], [width])
     message = item.message
     if item.status is Status.OK and scale.source is ScaleSource.MODEL_PRIOR:
         message = message or scale.message

@@ -45,6 +45,7 @@ class ScaleSettings:
     camera_roll_deg: float = 0.0
     ground_frame: str = ""
     depth_source: str = "model"
+    depth_completion: bool = True
     scale_memory_s: float = 2.0
 
 

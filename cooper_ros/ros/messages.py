@@ -171,6 +171,10 @@ def _source_shares(depth: types.DepthMap) -> list[float]:
     known = np.count_nonzero(np.isfinite(depth.depth)) if depth.metric else 0
     total = max(depth.depth.size, 1)
     shares[depth.scale_source] += known / total
+    if depth.sensed is not None and depth.metric:  # the model filled the sensor's holes
+        filled = np.count_nonzero(np.isfinite(depth.depth) & ~depth.sensed) / total
+        shares[depth.scale_source] -= filled
+        shares[types.ScaleSource.ANCHORED] += filled
     shares[types.ScaleSource.UNKNOWN] += 1.0 - known / total
     return shares
 

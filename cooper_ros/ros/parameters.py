@@ -242,6 +242,12 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         choices=("model", "external"),
     ),
     ParameterSpec(
+        "depth_completion",
+        True,
+        "Spread what each range point says of its place over the picture, instead of one scale for "
+        "all pixels. false = the fit alone.",
+    ),
+    ParameterSpec(
         "scale_memory_s",
         2.0,
         "How long a scale fitted to anchors is used when none arrive [s]; 0 = not at all.",

@@ -19,6 +19,7 @@ SETTINGS = (
     "camera_roll_deg",
     "ground_frame",
     "depth_source",
+    "depth_completion",
     "scale_memory_s",
 )
 IMAGE_ONLY = ("sensor_msgs/msg/Image",)

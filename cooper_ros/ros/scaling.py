@@ -18,6 +18,7 @@ import numpy as np
 from cooper_ros.core.anchors import Anchors, anchors_from_depth
 from cooper_ros.core.errors import CooperError, ScaleError
 from cooper_ros.core.images import resize_depth
+from cooper_ros.core.metric_depth import completed_depth, filled_depth, fitted_depth
 from cooper_ros.core.scale import (
     MAX_UNCERTAINTY,
     MetricScaler,
@@ -117,16 +118,7 @@ class Scaling:
             if self._begun == self._epoch:
                 self._last = (fit.state, context.frame.stamp_ns, snapshot.received)
                 self._history.append(fit.state)
-            state = fit.state
-            report = state.report(
-                ScaleSource.ANCHORED,
-                range_m,
-                rmse_m=fit.rmse_m,
-                anchor_count=fit.anchor_count,
-                anchor_sources=fit.sources,
-                inlier_share=fit.inlier_share,
-                message=message,
-            )
+            state, report = fit.state, fit.report(range_m, message)
         elif calibrated:
             state = prior
             report = state.report(
@@ -136,12 +128,26 @@ class Scaling:
             self._note(context, found, cancel)
             return
         depth: DepthMap = context.depth(cancel)
-        metres = state.metres(nominal).astype(np.float32)
-        context.put_depth(
-            replace(
-                depth, depth=metres, metric=True, scale_source=report.source, scale=report
-            )
-        )
+        if report.source is ScaleSource.ANCHORED:
+            made = self._dense(depth, nominal, state, report, found.anchors, intrinsics)
+            found.problems += _said_since(message, made.scale)
+        else:
+            made = fitted_depth(depth, nominal, state, report)
+        context.put_depth(made)
+
+    def _dense(
+        self,
+        depth: DepthMap,
+        nominal: Any,
+        state: ScaleState,
+        report: ScaleReport,
+        anchors: list[Anchors],
+        intrinsics: Intrinsics,
+    ) -> DepthMap:
+        """Depth from a fit and the anchors it was made of, completed where that is wanted."""
+        if not self._sources.settings.depth_completion:
+            return fitted_depth(depth, nominal, state, report)
+        return completed_depth(depth, nominal, state, report, anchors, intrinsics)
 
     def _note(self, context: Any, found: Evidence, cancel: Any) -> None:
         """Keep the model's own scale, and say in its report what was wrong with the anchors."""
@@ -178,33 +184,19 @@ class Scaling:
             found.problems.append(f"{topic}: no pixel has a depth")
             return False
         depth: DepthMap = context.depth(cancel)
-        problem = ""
+        filling = replace(depth, depth=np.full_like(metres, np.nan))
         if not known.all():  # the model fills the holes, in the sensor's scale
             prior, _ = self._prior(context, frame, snapshot)
             nominal = context.nominal_depth(cancel)
             fit = MetricScaler(prior.space).fit(nominal, [anchors], intrinsics, prior)
             if fit.problem:
-                problem = f"holes of {topic} stay unknown: {fit.problem}"
+                found.problems.append(f"holes of {topic} stay unknown: {fit.problem}")
             else:
-                filled = fit.state.metres(nominal).astype(np.float32)
-                metres = np.where(known, metres, filled)
-        width = 1.645 * math.hypot(sigma, SENSOR_BIAS)
-        report = ScaleReport(
-            ScaleSource.EXTERNAL,
-            "sensor",
-            1.0,
-            1.0,
-            0.0,
-            anchor_sources=(topic,),
-            half_widths=((0.1, width), (100.0, width)),
-            age_s=age,
-            message="; ".join(filter(None, (*found.problems, problem))),
-        )
-        context.put_depth(
-            replace(
-                depth, depth=metres, metric=True, scale_source=report.source, scale=report
-            )
-        )
+                range_m = (context.spec.depth.min_m, context.spec.depth.max_m)
+                report = fit.report(range_m)
+                filling = self._dense(depth, nominal, fit.state, report, [anchors], intrinsics)
+                found.problems += _said_since("", filling.scale)
+        context.put_depth(_external_depth(metres, filling, topic, age, sigma, found))
         return True
 
     def _report_problems(self, found: Evidence) -> None:
@@ -261,6 +253,32 @@ class Scaling:
                 "time stamps"
             )
         return state, len(states)
+
+
+def _external_depth(
+    metres: Any, filling: DepthMap, topic: str, age_s: float, sigma: float, found: Evidence
+) -> DepthMap:
+    """A sensor's depth with its provenance, its holes filled."""
+    width = 1.645 * math.hypot(sigma, SENSOR_BIAS)
+    report = ScaleReport(
+        ScaleSource.EXTERNAL,
+        "sensor",
+        1.0,
+        1.0,
+        0.0,
+        anchor_sources=(topic,),
+        half_widths=((0.1, width), (100.0, width)),
+        age_s=age_s,
+        message="; ".join(found.problems),
+        completion_rmse_m=filling.scale.completion_rmse_m if filling.scale else math.nan,
+    )
+    return filled_depth(metres, filling, report, width)
+
+
+def _said_since(before: str, report: ScaleReport | None) -> list[str]:
+    """What a report says more than it did."""
+    said = report.message if report is not None else before
+    return [] if said == before else [said.removeprefix(before).removeprefix("; ")]
 
 
 def _contradiction(ratio: Any) -> str:

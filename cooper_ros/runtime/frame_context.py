@@ -210,7 +210,7 @@ class FrameContext:
 
     def _with_anchors(self, depth: DepthMap) -> DepthMap:
         """The depth with the confidence that a real picture's has once its scale is known."""
-        if self.real is None or not self.has_map(DEPTH):
+        if self.real is None or not self.has_map(DEPTH) or depth.half_width is not None:
             return depth
         confidence = self._confidence(self.map(DEPTH).picture, ANCHORED)
         return with_confidence(depth, confidence, self._lens)

@@ -42,7 +42,13 @@ def with_confidence(
 
 def depth_to_view(depth: DepthMap, lens: Rectifier) -> DepthMap:
     """Depth of a distorted image at the pixels of the view."""
-    return replace(depth, depth=lens.map_to_view(depth.depth), intrinsics=lens.pinhole)
+    return replace(
+        depth,
+        depth=lens.map_to_view(depth.depth),
+        intrinsics=lens.pinhole,
+        half_width=None,
+        sensed=None,
+    )
 
 
 def segmentation_to_image(drawn: Segmentation, lens: Rectifier) -> Segmentation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.measure import Measurement, measure_maps
+from cooper_ros.core.metric_depth import source_on, width_on
 from cooper_ros.core.query import Query
 from cooper_ros.core.types import NAN, ScaleSource, SpatialAnswer, Status
 from cooper_ros.reasoning.crosscheck import failed_answer, measured_answer
@@ -61,12 +62,17 @@ def with_measured_bounds(
     context: FrameContext, query: Query | None, answer: SpatialAnswer, measurement: Measurement
 ) -> SpatialAnswer:
     """The answer with the interval of the measured length, from the depth map's own scale."""
-    report = context.depth().scale
+    depth = context.depth()
+    report = depth.scale
     answer = replace(answer, gravity_known=context.gravity is not None)
     if query is None or query.unit != "m" or report is None:
         return answer
     distances = [item.distance_m for item in measurement.objects]
-    low, high = report.length_bounds(answer.measured, distances)
+    widths: list[float] = []
+    if depth.half_width is not None and measurement.objects:
+        segmentation = context.segmentation()
+        widths = [width_on(depth, item, segmentation) for item in measurement.objects]
+    low, high = report.length_bounds(answer.measured, distances, widths)
     return replace(answer, measured_low=low, measured_high=high)
 
 
@@ -82,6 +88,16 @@ def cautioned(
     return replace(answer, message="; ".join(filter(None, (answer.message, real.caution))))
 
 
+def source_of(context: FrameContext, answer: SpatialAnswer) -> ScaleSource:
+    """Where most of the metres of the answer's objects come from."""
+    depth = context.depth() if context.has_metres and answer.objects else None
+    if depth is None or depth.sensed is None:
+        return context.scale_source
+    segmentation = context.segmentation()
+    found = [source_on(depth, item, segmentation) for item in answer.objects]
+    return max(found, key=found.count)
+
+
 def stamped(
     context: FrameContext, answer: SpatialAnswer, confidence: float, seconds: float
 ) -> SpatialAnswer:
@@ -89,7 +105,7 @@ def stamped(
     return replace(
         answer,
         confidence=confidence,
-        scale_source=context.scale_source,
+        scale_source=source_of(context, answer),
         stamp_ns=context.frame.stamp_ns,
         frame_id=context.frame.frame_id,
         model_id=context.model_id,

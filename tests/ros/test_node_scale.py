@@ -85,6 +85,8 @@ def change(bench: Bench, node: Process) -> Iterator[Any]:
     before: list[Parameter] = []
 
     def value_of(value: Any) -> ParameterValue:
+        if isinstance(value, bool):
+            return ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
         if isinstance(value, str):
             return ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
         return ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=float(value))
@@ -125,13 +127,23 @@ def test_range_points_give_the_depth_their_scale(
     info = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_ANCHORED)
     assert info.metric and info.message == ""
     assert info.scale * 2.0**info.exponent == pytest.approx(3.0, rel=0.03)
-    assert info.scale_method == "power" and list(info.anchor_sources) == ["/range_points"]
+    assert info.scale_method == "completion" and list(info.anchor_sources) == ["/range_points"]
     assert info.anchor_count > 100 and info.inlier_share > 0.95
-    assert 0.0 < info.error_90 < 0.3 and info.fit_rmse < 0.2
+    assert 0.0 < info.error_90 < 0.3 and info.fit_rmse < 0.2 and info.completion_rmse < 0.2
+    assert info.confidence_method == "error_below_25pct"
     assert info.min_range == pytest.approx(info.scale * 0.25**info.exponent, rel=1e-4)
     new(bench, infos, node)
     depth = image_to_array(new(bench, depths, node))
     assert np.median(depth / prior) == pytest.approx(1.5, rel=0.03)
+
+
+def test_depth_is_not_completed_where_the_parameter_says_no(
+    bench: Bench, node: Process, infos: list, prior: np.ndarray, lidar: Sensor, change: Any
+) -> None:
+    change("depth_completion", False, True)
+    lidar.message = cloud(seen(prior, 1.5))
+    info = new(bench, infos, node, lambda m: m.scale_source == DepthInfo.SCALE_ANCHORED)
+    assert info.scale_method == "power" and np.isnan(info.completion_rmse)
 
 
 def test_the_scale_is_kept_for_a_moment_and_then_given_up(

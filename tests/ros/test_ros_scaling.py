@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,7 @@ from cooper_ros.ros.conversion import array_to_image  # noqa: E402
 from cooper_ros.ros.distances import measure_items  # noqa: E402
 from cooper_ros.ros.evidence import EvidenceSources, ScaleSettings  # noqa: E402
 from cooper_ros.ros.frames import Frames, matrix_of  # noqa: E402
-from cooper_ros.ros.messages import to_header  # noqa: E402
+from cooper_ros.ros.messages import to_depth_info, to_header  # noqa: E402
 from cooper_ros.ros.ranges import Reading, age_s  # noqa: E402
 from cooper_ros.ros.reframe import answer_in  # noqa: E402
 from cooper_ros.ros.scaling import Scaling  # noqa: E402
@@ -98,8 +99,6 @@ class Context:
         self.found = depth
 
     def note_scale(self, report: ScaleReport) -> None:
-        from dataclasses import replace
-
         self.found = replace(self.found, scale=report)
 
 
@@ -217,6 +216,69 @@ def test_a_registered_depth_image_is_a_range_input_too() -> None:
     scaling, warned = scaling_with(ScaleSettings(), None, Input(image))
     scaling.apply(context, snapshot())
     assert not warned and np.median(context.found.depth / truth) == pytest.approx(1.0, abs=0.03)
+
+
+def uneven(truth: np.ndarray) -> np.ndarray:
+    """A model that is wrong by another factor on the right than on the left."""
+    return truth * np.linspace(0.6, 0.9, truth.shape[1], dtype=np.float32)
+
+
+def sparse(truth: np.ndarray, step: int = 6) -> PointCloud2:
+    columns, rows = np.meshgrid(np.arange(2, 64, step), np.arange(2, 48, step))
+    return cloud(points(truth, CAMERA)[rows, columns].reshape(-1, 3).astype(float), "camera")
+
+
+def test_range_points_complete_the_depth_unless_the_parameter_says_no() -> None:
+    truth, floor = view(0.5)
+    errors, methods = [], []
+    for completion in (True, False):
+        context = Context(uneven(truth), floor)
+        settings = ScaleSettings(depth_completion=completion)
+        scaling, warned = scaling_with(settings, None, Input(sparse(truth)))
+        scaling.apply(context, snapshot())
+        assert not warned and context.found.scale is not None
+        assert context.found.scale_source is ScaleSource.ANCHORED
+        assert (context.found.half_width is not None) is completion
+        errors.append(np.mean(np.abs(context.found.depth / truth - 1.0)))
+        methods.append(context.found.scale.method)
+        info = to_depth_info(context.found, 0.25, 10.0, 0.0)
+        assert info.scale_method == methods[-1] and (info.completion_rmse >= 0.0) is completion
+        # What is remembered is the fit: residuals hold for their own frame only.
+        assert scaling._last is not None
+        assert scaling._last[0].scale == pytest.approx(context.found.scale.scale)
+    assert methods == ["completion", "power"] and errors[0] < 0.4 * errors[1]
+
+
+def test_holes_of_an_external_depth_are_completed_and_their_share_is_told() -> None:
+    truth, floor = view(0.5)
+    sensor = (truth * 1000).astype(np.uint16)
+    sensor[:, 40:] = 0
+    image = array_to_image(sensor, "16UC1", to_header(STAMP, "camera"))
+    sources = EvidenceSources(Frames(None, False), None, Input(image))  # type: ignore[arg-type]
+    sources.settings = ScaleSettings(depth_source="external")
+    context = Context(uneven(truth), floor)
+    Scaling(sources, print).apply(context, snapshot())
+    found = context.found
+    assert found.scale_source is ScaleSource.EXTERNAL and found.half_width is not None
+    np.testing.assert_allclose(found.depth[:, :40], truth[:, :40], atol=1e-3)
+    assert np.mean(np.abs(found.depth[:, 40:48] / truth[:, 40:48] - 1.0)) < 0.06
+    assert found.half_width[:, 60:].mean() > found.half_width[:, :40].max()
+    shares = to_depth_info(found, 0.25, 10.0, 0.0).source_shares
+    assert shares[ScaleSource.EXTERNAL] == pytest.approx(40 / 64)
+    assert shares[ScaleSource.ANCHORED] == pytest.approx(24 / 64)
+
+
+def test_points_that_contradict_each_other_leave_the_fit_and_say_so() -> None:
+    truth, floor = view(0.5)
+    context = Context(truth * 0.7, floor)
+    settings = ScaleSettings(camera_height_m=0.5, camera_pitch_deg=math.degrees(PITCH))
+    rng = np.random.default_rng(1)
+    xyz = points(truth, CAMERA)[::6, ::6].reshape(-1, 3).astype(float)
+    xyz *= np.exp(rng.uniform(-3.0, 1.0, (len(xyz), 1)))
+    scaling, warned = scaling_with(settings, None, Input(cloud(xyz, "camera")))
+    scaling.apply(context, snapshot())
+    assert context.found.half_width is None and context.found.scale is not None
+    assert context.found.scale.method != "completion" and warned
 
 
 def by_hand(truth: np.ndarray, mistake: float = 1.0) -> Anchors:
@@ -342,6 +404,14 @@ def test_boxes_mean_the_object_in_them() -> None:
     assert background.reference.label == "floor" and background.distance_m > 4.0
     assert around.reference.label == "chair"
     assert nothing.status.name == "BAD_QUESTION" and math.isnan(nothing.low_m)
+    # Completed depth has an interval of its own at each pixel.
+    width = np.where(labels == 2, np.float32(0.04), np.float32(0.3))
+    sure = replace(scaled, half_width=width)
+    name, on, off, box, _ = measure_items(
+        ["chair"], [(30, 20), (2, 2)], sure, segmentation, boxes[:2]
+    )
+    for item, half in ((name, 0.04), (on, 0.04), (off, 0.3), (box, 0.04)):
+        assert item.low_m == pytest.approx(item.distance_m * math.exp(-half))
 
 
 @pytest.mark.parametrize(
