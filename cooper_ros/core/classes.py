@@ -30,3 +30,31 @@ PLURALS: dict[str, str] = {
     },
 }
 """Plural of every class name."""
+
+_IRREGULAR: dict[str, str] = {
+    "man": "men", "woman": "women", "child": "children", "mouse": "mice", "foot": "feet",
+    "tooth": "teeth", "goose": "geese", "knife": "knives", "leaf": "leaves", "loaf": "loaves",
+    "wolf": "wolves", "calf": "calves", "half": "halves", "sheep": "sheep", "aircraft": "aircraft",
+    "luggage": "luggage", "person": "people", "shelf": "shelves", "bookshelf": "bookshelves",
+}
+
+
+def plural_of(name: str) -> str:
+    """The plural of any name, of its last word where there are several."""
+    if name in PLURALS:
+        return PLURALS[name]
+    head, _, last = name.rpartition(" ")
+    many = _plural_of_word(last)
+    return f"{head} {many}" if head else many
+
+
+def _plural_of_word(word: str) -> str:
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word  # "scissors", "skis"
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return word + "es"
+    if word.endswith("y") and word[-2:-1] not in ("", "a", "e", "i", "o", "u"):
+        return word[:-1] + "ies"
+    return word + "s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from cooper_ros.core.classes import PLURALS
+from cooper_ros.core.classes import plural_of
 from cooper_ros.core.query import COUNT, FAMILIES, Query
 from cooper_ros.core.types import Kind
 from cooper_ros.reasoning.chains import format_value
@@ -21,7 +21,7 @@ def canonical_question(query: Query) -> str:
     if query.restricted:
         what = f"is there a {names[0]}"
         if query.family == COUNT:
-            what = f"how many {PLURALS.get(names[0], names[0] + 's')} are"
+            what = f"how many {plural_of(names[0])} are"
         return f"{what} {_place(query, names[1:])} ?"
     if len(names) < FAMILIES[query.family].object_count:
         return f"is the {names[0]} on the {query.family} ?"

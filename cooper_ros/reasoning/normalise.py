@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from cooper_ros.core.classes import PLURALS, SYNONYMS
 from cooper_ros.core.errors import QuestionError
@@ -68,14 +69,17 @@ def check_length(text: str) -> None:
         raise QuestionError(f"the question has {words} words, at most {MAX_WORDS} are understood")
 
 
-def question_words(text: str) -> list[str]:
+def question_words(text: str, mark: Callable[[str], str] | None = None) -> list[str]:
     """The words of a question in lower case, with synonyms replaced and lengths in metres.
+
+    `mark` puts marks in place of names that only the frame knows, see `Vocabulary.marked`.
 
     "." stands between sentences; a character that is no part of a word is a word of its own.
     Raises QuestionError when the text is empty, too long, or holds a number that cannot be read.
     """
     check_length(text)
-    lowered = prepare("".join(map(_plain, text)))
+    plain = "".join(map(_plain, text))
+    lowered = prepare(plain if mark is None else mark(plain.lower()))
     for pattern, replacement in _CONTRACTIONS + _PHRASES:
         lowered = pattern.sub(replacement, lowered)
     lowered = _DROPPED.sub(" ", _lengths_in_metres(lowered))

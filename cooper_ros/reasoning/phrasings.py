@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from cooper_ros.core.classes import CLASS_NAMES, PLURALS, SYNONYMS
+from cooper_ros.core.classes import CLASS_NAMES, PLURALS, SYNONYMS, plural_of
 from cooper_ros.core.query import FAMILIES
 from cooper_ros.core.types import NAN
 
@@ -223,7 +223,7 @@ def render_question(
     first = objects[0] if objects else ""
     second = objects[1] if len(objects) > 1 else ""
     return PHRASINGS[family][phrasing].format(
-        a=first, b=second, n=PLURALS.get(first, first + "s"), r=f"{radius_m:.2f}"
+        a=first, b=second, n=plural_of(first), r=f"{radius_m:.2f}"
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from cooper_ros.core.classes import CLASS_NAMES, PLURALS, STUFF
+from cooper_ros.core.classes import CLASS_NAMES, PLURALS, STUFF, plural_of
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.query import COUNT, FAMILIES, FARTHEST, NEAREST, PRESENCE, Query
 from cooper_ros.core.types import NAN
@@ -29,6 +29,7 @@ from cooper_ros.reasoning.forms import (
 from cooper_ros.reasoning.normalise import SYNONYM_WORDS, question_words
 from cooper_ros.reasoning.phrasings import PHRASINGS, render_question, renderings
 from cooper_ros.reasoning.units import UNIT_SYMBOLS
+from cooper_ros.reasoning.vocabulary import SYNONYMS, Synonyms, extra_names, vocabulary_of
 
 # Words that are understood in some question besides class names and the words of the forms: they
 # are named as left over, not as unknown.
@@ -68,7 +69,7 @@ def _singulars(names: tuple[str, ...]) -> dict[str, tuple[str, bool]]:
     """Word -> (class name, is plural)."""
     table: dict[str, tuple[str, bool]] = {}
     for name in names:
-        table[PLURALS.get(name, name + "s")] = (name, True)
+        table[plural_of(name)] = (name, True)
     for name in names:
         table[name] = (name, False)
     return table
@@ -85,7 +86,9 @@ def _items(words: Sequence[str], table: dict[str, tuple[str, bool]]) -> list[_It
     items: list[_Item] = []
     for index, word in enumerate(words):
         if word in table and not (word == "can" and _is_modal(words, index)):
-            name = table[word][0]
+            name, plural = table[word]
+            if word not in (name, plural_of(name)):  # the mark of a name, see `vocabulary`
+                word = plural_of(name) if plural else name
             if items and items[-1].mark in PICK_MARKS:
                 pick = items.pop()
                 items.append(_Item(PICK_MARKS[pick.mark], f"{pick.text} {word}", name))
@@ -134,8 +137,11 @@ def _examples() -> str:
     )
 
 
-def parse_question(text: str, names: Sequence[str] = CLASS_NAMES) -> Query:
-    """Parse a question about objects in `names` (class names of the model, id order).
+def parse_question(
+    text: str, names: Sequence[str] = CLASS_NAMES, synonyms: Synonyms = SYNONYMS
+) -> Query:
+    """Parse a question about objects in `names`: classes of the model, and any others that are
+    there now, as `clean_name` gives them. `synonyms`: further words for those.
 
     Accepts upper case, missing punctuation, synonyms, plurals, articles and other units. The
     query's `text` is the question as the model was taught it: the normalised words where they are
@@ -145,8 +151,13 @@ def parse_question(text: str, names: Sequence[str] = CLASS_NAMES) -> Query:
     unknown words (listed together with the known names), objects that do not fit the family, or
     words that have no place in any known question (named).
     """
-    table = _singulars(tuple(names))
-    items = _items(question_words(text), table)
+    names = tuple(filter(None, names))
+    extra = extra_names(names)
+    table, vocabulary = _singulars(tuple(name for name in names if name not in extra)), None
+    if extra:
+        vocabulary = vocabulary_of(names, synonyms)
+        table = {**table, **vocabulary.table}
+    items = _items(question_words(text, vocabulary.marked if vocabulary else None), table)
     _reject_unknown(items, names, table)
     query = _read(items)
     if query is None:
