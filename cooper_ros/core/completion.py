@@ -37,9 +37,21 @@ Vector = NDArray[Any]  # f64
 METHOD = "completion"  # `scale_method` of depth that was completed
 MIN_ANCHORS = 2
 READ_PIXELS = 320 * 240  # resolution at which the grid is read; the field is smooth beyond it
-COLUMNS, ROWS, VARIANCE_COLUMNS, VARIANCE_ROWS = 41, 31, 17, 13
-DEPTH_STEP = 0.12  # of ln depth between nodes
-MAX_LAYERS, VARIANCE_LAYERS = 20, 8
+VARIANCE_PIXELS = 160 * 120  # the same of the interval
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes over place, and over ln depth at most so many, `step` apart where these are enough."""
+
+    columns: int
+    rows: int
+    layers: int
+    step: float
+
+
+MEAN = Grid(41, 31, 20, 0.12)
+VARIANCE = Grid(13, 10, 8, 0.15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +96,12 @@ class DepthCompleter:
         if len(points) < MIN_ANCHORS:
             return None
         field = Field.solve(points, self.kernel, state.noise)
-        place = _Reader(nominal, state)
-        factor = np.exp(place.read(field.mean, (COLUMNS, ROWS), MAX_LAYERS))
+        depth = _completed(nominal, state, field)
+        half_width = _half_width(nominal, state, field) if interval else None
         unknown = ~(nominal > 0.0)
-        depth = _metres(nominal, state) * place.enlarged(factor)
-        gaps = bool(unknown.any())
-        if gaps:
+        if unknown.any():
             depth[unknown] = np.nan
-        half_width = None
-        if interval:
-            grid = (VARIANCE_COLUMNS, VARIANCE_ROWS)
-            half_width = place.enlarged(place.read(field.half_width, grid, VARIANCE_LAYERS))
-            if gaps:
+            if half_width is not None:
                 half_width[unknown] = np.nan
         trusted = field.inlier > 0.5
         missed = np.exp(points.log_depth) * np.expm1(field.left_out)
@@ -103,55 +109,77 @@ class DepthCompleter:
         return Completed(depth, half_width, len(points), int(trusted.sum()), rmse, field.inlier)
 
 
-def _metres(nominal: Array, state: ScaleState) -> Array:
-    """`state.metres` of a map, f32 and fast; anything where nominal is not positive."""
+def _completed(nominal: Array, state: ScaleState, field: Field) -> Array:
+    """Depth f32 [H, W]; anything where nominal is not positive."""
+    place = _Reader(nominal, state, READ_PIXELS)
+    logs = place.read(field.mean, MEAN)
+    if state.space == LOG:  # one power law and the field make one factor of the model's depth
+        bend, rest = 1.0 - 1.0 / state.exponent, math.log(state.scale) / state.exponent
+        cv2.addWeighted(logs, 1.0, place.logs, bend, rest, logs)
+    factor = place.enlarged(np.asarray(cv2.exp(logs, logs)))
     if state.space == LOG:
-        logs = cv2.log(nominal) * np.float32(state.exponent)
-        return np.asarray(cv2.exp(logs + np.float32(math.log(state.scale))), np.float32)
+        return np.asarray(cv2.multiply(nominal, factor, factor))
     metres = nominal * np.float32(state.scale) + np.float32(state.shift_m)
-    return np.where(metres > 0.0, metres, np.float32(np.nan))
+    metres[~(metres > 0.0)] = np.nan
+    return np.asarray(cv2.multiply(metres, factor, factor))
+
+
+def _half_width(nominal: Array, state: ScaleState, field: Field) -> Array:
+    """Half width f32 [H, W] of the 90 % interval; anything where nominal is not positive."""
+    place = _Reader(nominal, state, VARIANCE_PIXELS)
+    return place.enlarged(place.read(field.half_width, VARIANCE))
 
 
 class _Reader:
     """Reads functions of place and ln depth at every pixel, through a coarse grid."""
 
-    def __init__(self, nominal: Array, state: ScaleState) -> None:
-        """Of a map f32 [H, W] and what was fitted to it; a large map is read at every second (or
-        third, ...) row and column."""
+    def __init__(self, nominal: Array, state: ScaleState, pixels: int) -> None:
+        """Of a map f32 [H, W] and what was fitted to it; one of more than so many `pixels` is read
+        at every second (or third, ...) row and column."""
         self.shape = nominal.shape
-        self.step = step = max(1, int(math.sqrt(nominal.size / READ_PIXELS)))
-        metres = _metres(np.ascontiguousarray(nominal[step // 2 :: step, step // 2 :: step]), state)
-        known = np.isfinite(metres) & (metres > 0.0)
-        self.logs = np.asarray(cv2.log(np.where(known, metres, np.float32(1.0))), np.float32)
-        values = self.logs[known]
+        self.step = step = max(1, int(math.sqrt(nominal.size / pixels)))
+        few = nominal[step // 2 :: step, step // 2 :: step].copy()
+        if state.space == LOG:
+            known = few > 0.0
+            few[~known] = 1.0
+            self.logs = np.asarray(cv2.log(few, few))
+            self.logs *= np.float32(state.exponent)
+            self.logs += np.float32(math.log(state.scale))
+        else:
+            metres = few * np.float32(state.scale) + np.float32(state.shift_m)
+            known = (few > 0.0) & (metres > 0.0)
+            metres[~known] = 1.0
+            self.logs = np.asarray(cv2.log(metres, metres))
+        values = self.logs if known.all() else self.logs[known]
         self.low = float(values.min()) if values.size else 0.0
         self.high = max(float(values.max()) if values.size else 0.0, self.low + 1e-3)
 
-    def read(self, function: Any, grid: tuple[int, int], most_layers: int) -> Array:
-        """`function(x, y, logs)` at the nodes of a grid of (columns, rows), trilinear at the
-        pixels that are read: f32."""
+    def read(self, function: Any, grid: Grid) -> Array:
+        """`function(x, y, logs)` at the nodes of a grid, trilinear at the pixels that are read."""
         height, width = self.logs.shape
-        columns, rows = grid
-        layers = int(np.clip(math.ceil((self.high - self.low) / DEPTH_STEP) + 1, 2, most_layers))
-        side = self.step * np.array([height, width]) / self.shape[1]
-        x = (np.linspace(0.0, width - 1.0, columns) + 0.5) / width - 0.5
-        y = (np.linspace(0.0, height - 1.0, rows) + 0.5) * side[0] / height
-        y = y - 0.5 * self.shape[0] / self.shape[1]
-        values = function(x, y, np.linspace(self.low, self.high, layers))
+        columns = grid.columns
+        layers = math.ceil((self.high - self.low) / grid.step) + 1
+        layers = int(np.clip(layers, 2, grid.layers))
         # Rows are enlarged first; then one bilinear look-up, over columns and layers of each row,
-        # is a trilinear one.
-        at = np.arange(height, dtype=np.float32) * ((rows - 1) / max(height - 1, 1))
-        below = np.minimum(at.astype(np.int64), rows - 2)
-        part = (at - below).astype(np.float32)[:, None, None]
-        sheet = values[below] * (1.0 - part) + values[below + 1] * part
-        sheet = np.ascontiguousarray(sheet.reshape(height * layers, columns), np.float32)
+        # is a trilinear one. Nodes of rows are the middles of cells; one more cell on either side,
+        # cut off again, spares the border.
+        cell = max(1, math.ceil(height / (grid.rows - 1)))
+        count = math.ceil(height / cell) + 2
+        side = self.step * height / self.shape[1]
+        x = (np.linspace(0.0, width - 1.0, columns) + 0.5) / width - 0.5
+        y = (np.arange(count) - 0.5) * cell * side / height - 0.5 * self.shape[0] / self.shape[1]
+        values = function(x, y, np.linspace(self.low, self.high, layers))
+        values = values.reshape(count, layers * columns)
+        size = (layers * columns, count * cell)
+        sheet = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR))
+        sheet = sheet[cell : cell + height].reshape(height * layers, columns)
         across = np.arange(width, dtype=np.float32) * ((columns - 1) / max(width - 1, 1))
-        scale = (layers - 1) / (self.high - self.low)
-        layer = np.clip((self.logs - np.float32(self.low)) * np.float32(scale), 0, layers - 1)
+        layer = self.logs - np.float32(self.low)
+        layer *= np.float32((layers - 1) / (self.high - self.low))
+        np.clip(layer, 0, layers - 1, out=layer)
         layer += np.arange(height, dtype=np.float32)[:, None] * layers
-        across = np.broadcast_to(across, layer.shape)
-        found = cv2.remap(sheet, np.ascontiguousarray(across), layer, cv2.INTER_LINEAR)
-        return np.asarray(found, np.float32)
+        across = np.ascontiguousarray(np.broadcast_to(across, layer.shape))
+        return np.asarray(cv2.remap(sheet, across, layer, cv2.INTER_LINEAR), np.float32)
 
     def enlarged(self, read: Array) -> Array:
         """What was read, at the size of the map."""

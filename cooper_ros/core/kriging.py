@@ -33,6 +33,10 @@ LEAST_SHARE = 0.003
 OUTLIER_DENSITY = 0.3  # of ln depth: an outlier lies anywhere within a factor of about 30
 OUTLIER_SIGMA = 2.0  # own error of an anchor that is certainly an outlier
 STRICT_ROUNDS, MILD_ROUNDS = 2, 3  # of expectation maximisation
+SETTLED = 0.05  # change of how sure anchors are, below which rounds end
+SCORED_ANCHORS = 40  # that say which amplitude is likeliest
+LEAST_EXPONENT = np.float32(-25.0)
+INVERTED_WHOLE = 48  # rows; larger triangles are inverted by halves
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,34 @@ class Points:
         return cls(x, y, model, np.log(depth) - model, own, shared)
 
 
-def _gauss(a: Vector, b: Vector, width: float) -> Vector:
-    return np.asarray(np.exp(-0.5 * np.square((a[:, None] - b[None]) / width)))
+def _gauss(a: Vector, b: Vector, width: float) -> Array:
+    """f32: half the time, and a covariance needs no more. Never so small that a product of three
+    is no normal number any more: those take a processor a hundred times as long."""
+    apart = np.subtract.outer((a / width).astype(np.float32), (b / width).astype(np.float32))
+    np.square(apart, out=apart)
+    apart *= np.float32(-0.5)
+    np.maximum(apart, LEAST_EXPONENT, out=apart)
+    return np.asarray(np.exp(apart, out=apart))
+
+
+def _over_depth(a: Vector, b: Vector, parts: Sequence[tuple[float, float]]) -> Array:
+    """Parts (variance, width in ln depth) of one width over place: f32 [len(a), len(b)]."""
+    over = np.zeros((len(a), len(b)), np.float32)
+    for variance, width in parts:
+        over += np.float32(variance) * _gauss(a, b, width)
+    return over
+
+
+def _unit_covariance(points: Points, kernel: Kernel) -> Vector:
+    """Covariance f64 [n, n] of the kernel's parts at the anchors."""
+    x, y, logs = points.x, points.y, points.model
+    unit = np.zeros((len(points), len(points)), np.float32)
+    for width, parts in kernel.groups().items():
+        over = _over_depth(logs, logs, parts)
+        over *= _gauss(x, x, width)
+        over *= _gauss(y, y, width)
+        unit += over
+    return unit.astype(np.float64)
 
 
 def _basis(x: Vector, y: Vector, logs: Vector, trend: tuple[float, ...]) -> Vector:
@@ -153,72 +183,64 @@ class Field:
 
     @classmethod
     def solve(cls, points: Points, kernel: Kernel, fit_noise: float) -> Field:
-        x, y, logs = points.x, points.y, points.model
-        unit = np.zeros((len(points), len(points)))
-        for width, parts in kernel.groups().items():
-            over = sum(variance * _gauss(logs, logs, tau) for variance, tau in parts)
-            unit += _gauss(x, x, width) * _gauss(y, y, width) * over
-        trend = _basis(x, y, logs, kernel.trend)
+        unit = _unit_covariance(points, kernel)
+        trend = _basis(points.x, points.y, points.model, kernel.trend)
         common = trend @ trend.T + points.shared @ points.shared.T
         own = kernel.nugget**2 + np.square(points.own)
         inlier = _inliers(unit, common, own, points.residual, fit_noise)
         noise = _doubted(own, inlier)
-        candidates = [_Solved.of(a**2 * unit + common, noise, points.residual) for a in AMPLITUDES]
-        scores = np.array([one.score(inlier, own) for one in candidates])
+        scores = _scores(AMPLITUDES, unit, common, noise, points.residual, inlier, own)
         share = np.exp(scores - scores.max())
-        share /= share.sum()
-        squares = np.square(AMPLITUDES)
-        alphas = np.stack([one.alpha for one in candidates])
-        amplitude2 = float(share @ squares)
-        covariance = amplitude2 * unit + common + np.diag(noise)
-        whitening = np.linalg.inv(np.linalg.cholesky(covariance))
-        error = share @ np.stack([one.error for one in candidates])
-        spread = share @ np.stack([one.variance for one in candidates]) - noise + own
+        amplitude2 = float(share @ np.square(AMPLITUDES) / share.sum())
+        solved = _Solved.of(amplitude2 * unit + common, noise, points.residual)
         told = inlier > 0.5
-        quantile = studentised_quantile(np.abs(error[told]) / np.sqrt(spread[told]))
+        spread = solved.variance - noise + own
+        quantile = studentised_quantile(np.abs(solved.error[told]) / np.sqrt(spread[told]))
         return cls(
             kernel,
             points,
-            (share * squares) @ alphas,
-            trend.T @ (share @ alphas),
+            amplitude2 * solved.alpha,
+            trend.T @ solved.alpha,
             amplitude2,
-            whitening,
+            solved.whitening,
             inlier,
-            -error,
+            -solved.error,
             quantile,
         )
 
-    def mean(self, x: Vector, y: Vector, logs: Vector) -> Vector:
+    def mean(self, x: Vector, y: Vector, logs: Vector) -> Array:
         """The field f32 [rows, layers, columns] at the nodes x, y, logs (one axis each)."""
-        field = np.zeros((len(y) * len(logs), len(x)))
+        field = np.zeros((len(y) * len(logs), len(x)), np.float32)
+        weights = self.weights.astype(np.float32)
         for width, parts in self.kernel.groups().items():
-            over = sum(v * _gauss(logs, self.points.model, tau) for v, tau in parts)
-            left = _gauss(y, self.points.y, width)[:, None] * (self.weights * over)[None]
+            over = weights * _over_depth(logs, self.points.model, parts)
+            left = _gauss(y, self.points.y, width)[:, None] * over[None]
             right = _gauss(x, self.points.x, width)
             field += left.reshape(-1, len(self.points)) @ right.T
+        field = field.reshape(len(y), len(logs), len(x))
         constant, slope, tilt, bend = self.kernel.trend
         lift, steep, right, down, bend_right, bend_down = self.slopes
         depth = (logs - math.log(REFERENCE_M))[:, None]
         across = constant * lift + slope * steep * depth
         across = across + x * (tilt * right + bend * bend_right * depth)
         upright = y[:, None] * (tilt * down + bend * bend_down * depth[:, 0])
-        field = field.reshape(len(y), len(logs), len(x)) + across + upright[:, :, None]
-        return field.astype(np.float32)
+        field += across.astype(np.float32)
+        field += upright[:, :, None].astype(np.float32)
+        return field
 
     def half_width(self, x: Vector, y: Vector, logs: Vector) -> Vector:
         """Half width of the 90 % interval at the nodes, as `mean`."""
-        # f32: half the time, and a variance needs no more
-        cross = np.zeros((len(y), len(logs), len(x), len(self.points)), np.float32)
-        for width, parts in self.kernel.groups().items():
-            over = sum(v * _gauss(logs, self.points.model, tau) for v, tau in parts)
-            left = _gauss(y, self.points.y, width).astype(np.float32)
-            right = _gauss(x, self.points.x, width).astype(np.float32)
-            over = np.asarray(self.amplitude2 * over, np.float32)
-            cross += (left[:, None] * over[None])[:, :, None] * right
-        nodes = _basis(*_nodes(x, y, logs), self.kernel.trend).astype(np.float32)
+        shape = (len(y), len(logs), len(x), len(self.points))
         points = _basis(self.points.x, self.points.y, self.points.model, self.kernel.trend)
-        flat = cross.reshape(-1, len(self.points)) + nodes @ points.T.astype(np.float32)
-        known = np.square(flat @ self.whitening.T.astype(np.float32)).sum(axis=1)
+        nodes = _basis(*_nodes(x, y, logs), self.kernel.trend).astype(np.float32)
+        cross = (nodes @ points.T.astype(np.float32)).reshape(shape)
+        part = np.empty(shape, np.float32)
+        for width, parts in self.kernel.groups().items():
+            over = _over_depth(logs, self.points.model, parts) * np.float32(self.amplitude2)
+            left = _gauss(y, self.points.y, width)[:, None] * over[None]
+            cross += np.multiply(left[:, :, None], _gauss(x, self.points.x, width), out=part)
+        white = cross.reshape(-1, len(self.points)) @ self.whitening.T.astype(np.float32)
+        known = np.einsum("ij,ij->i", white, white)
         before = self.amplitude2 * self.kernel.variance + np.square(nodes).sum(axis=1)
         variance = np.maximum(before - known, 0.0) + self.kernel.nugget**2
         width = self.quantile * np.sqrt(variance)
@@ -233,17 +255,39 @@ class _Solved:
     error: Vector
     variance: Vector  # of the error
     noise: Vector
+    whitening: Vector  # inverse Cholesky factor of the anchors' covariance
 
     @classmethod
     def of(cls, covariance: Vector, noise: Vector, residual: Vector) -> _Solved:
-        inverse = np.linalg.inv(covariance + np.diag(noise))
-        alpha, variance = inverse @ residual, 1.0 / np.diag(inverse)
-        return cls(alpha, alpha * variance, variance, noise)
+        whitening = _whitening(covariance, noise)
+        alpha = whitening.T @ (whitening @ residual)
+        variance = 1.0 / np.einsum("ij,ij->j", whitening, whitening)
+        return cls(alpha, alpha * variance, variance, noise, whitening)
 
     def score(self, inlier: Vector, own: Vector) -> float:
         """Predictive ln likelihood of the trusted anchors (sum over leave-one-out)."""
         spread = np.maximum(self.variance - self.noise, 1e-9) + own
         return float(-0.5 * (inlier * (np.square(self.error) / spread + np.log(spread))).sum())
+
+
+def _whitening(covariance: Vector, noise: Vector) -> Vector:
+    """Inverse Cholesky factor of the covariance f64 [n, n] with `noise` f64 [n] on its diagonal."""
+    noisy = covariance.copy()
+    noisy.flat[:: len(noise) + 1] += noise
+    return _lower_inverse(np.linalg.cholesky(noisy))
+
+
+def _lower_inverse(factor: Vector) -> Vector:
+    """Inverse of a lower triangular matrix by halves: most of it is matrix products."""
+    size = len(factor)
+    if size <= INVERTED_WHOLE:
+        return np.asarray(np.linalg.inv(factor))
+    half = size // 2
+    upper, lower = _lower_inverse(factor[:half, :half]), _lower_inverse(factor[half:, half:])
+    inverse = np.zeros_like(factor)
+    inverse[:half, :half], inverse[half:, half:] = upper, lower
+    inverse[half:, :half] = -lower @ (factor[half:, :half] @ upper)
+    return inverse
 
 
 def _doubted(own: Vector, inlier: Vector) -> Vector:
@@ -264,13 +308,15 @@ def _inliers(
     # Strict first, since a wrong anchor that is trusted misleads the others; then those that have
     # merely a heavy tail, as honest anchors do at the edges of objects, are taken back.
     for turn in range(STRICT_ROUNDS + MILD_ROUNDS):
-        density = _gauss_density if turn < STRICT_ROUNDS else _student_density
+        if turn == STRICT_ROUNDS:
+            covariance = _likeliest(unit, common, own, residual, inlier)
         solved = _Solved.of(covariance, _doubted(own, inlier), residual)
         spread = np.maximum(solved.variance - solved.noise, 1e-9) + own
-        inlier = _responsibility(solved.error, spread, share, density)
+        density = _gauss_density if turn < STRICT_ROUNDS else _student_density
+        before, inlier = inlier, _responsibility(solved.error, spread, share, density)
         share = float(np.clip((1.0 - inlier).mean() - HONEST_SHARE, LEAST_SHARE, 0.5))
-        if turn == STRICT_ROUNDS - 1:
-            covariance = _likeliest(unit, common, own, residual, inlier)
+        if turn > STRICT_ROUNDS and np.abs(inlier - before).max() < SETTLED:
+            break
     return inlier
 
 
@@ -279,10 +325,24 @@ def _likeliest(
 ) -> Vector:
     """The covariance, of those not above the kernel's own, in which the trusted anchors fit
     best."""
-    tried = [a**2 * unit + common for a in CALM]
-    noise = _doubted(own, inlier)
-    scores = [_Solved.of(one, noise, residual).score(inlier, own) for one in tried]
-    return tried[int(np.argmax(scores))]
+    scores = _scores(CALM, unit, common, _doubted(own, inlier), residual, inlier, own)
+    return np.asarray(CALM[int(np.argmax(scores))] ** 2 * unit + common)
+
+
+def _scores(
+    amplitudes: Sequence[float],
+    unit: Vector,
+    common: Vector,
+    noise: Vector,
+    residual: Vector,
+    inlier: Vector,
+    own: Vector,
+) -> Vector:
+    """Predictive ln likelihood of amplitudes of the kernel; of many anchors a part says enough."""
+    few = slice(None, None, max(1, round(len(noise) / SCORED_ANCHORS)))
+    unit, common = unit[few, few], common[few, few]
+    solved = [_Solved.of(a**2 * unit + common, noise[few], residual[few]) for a in amplitudes]
+    return np.array([one.score(inlier[few], own[few]) for one in solved])
 
 
 def _gauss_density(square: Vector) -> Vector:

@@ -11,7 +11,7 @@ import pytest
 from cooper_ros.core.anchors import Anchors
 from cooper_ros.core.camera import Intrinsics
 from cooper_ros.core.completion import Completed, DepthCompleter
-from cooper_ros.core.kriging import MAX_ANCHORS, Field, Kernel, Points
+from cooper_ros.core.kriging import MAX_ANCHORS, Field, Kernel, Points, _gauss
 from cooper_ros.core.scale import LINEAR, LOG, MetricScaler, ScaleState
 
 CAMERA = Intrinsics.from_fov(70.0, 160, 120)
@@ -207,6 +207,21 @@ def test_holes_stay_holes_and_without_anchors_there_is_nothing_to_add() -> None:
     hole = sensor(truth, np.array([15, 16]), np.array([40, 41]))
     assert DepthCompleter().complete(model, [hole], CAMERA, PRIOR) is None
     assert DepthCompleter().complete(model, [], CAMERA, PRIOR) is None
+
+
+def test_the_models_depth_is_left_as_it_was() -> None:
+    truth, model = scene(1)
+    model[10:20, 30:50] = 0.0
+    before = model.copy()
+    both(truth, model, sensor(truth, *pixels(1, 16)))
+    np.testing.assert_array_equal(model, before)
+
+
+def test_products_of_three_kernel_values_are_normal_numbers() -> None:
+    """Far from an anchor they were denormal, which cost twenty times the arithmetic."""
+    far = _gauss(np.array([-0.5]), np.linspace(-0.5, 0.5, 400), 0.039)
+    assert far.dtype == np.float32 and (far**3 > np.finfo(np.float32).tiny).all()
+    assert far.min() < 1e-10
 
 
 def test_depth_of_the_linear_form_is_completed_too() -> None:
