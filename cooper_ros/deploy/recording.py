@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cooper_ros.core.errors import CooperError
+from cooper_ros.core.images import ResizeRule
 from cooper_ros.core.types import Frame, Intrinsics
 from cooper_ros.reasoning.tags import MAP_ORDER
 from cooper_ros.runtime.context import Engine
@@ -24,6 +25,9 @@ CALLS_KEPT = 3
 """Calls of a graph kept for each picture: those with the most numbers."""
 MAX_STEPS, MAX_TURNS, MAX_TOKENS = 4, 2, 48
 """Bounds of what is recorded: ranges show in a few steps, and one picture need not take hours."""
+MAX_PATCHES = 24
+"""Patches and map tokens along a side: a picture of the official size has 4900, whose attention on
+a CPU takes minutes and ten gigabytes, and ranges show in a few hundred."""
 GRAPH_OF = {
     "vision_encoder": "vision_encoder",
     "autoencoder_encoder": "autoencoder_encoder",
@@ -99,6 +103,12 @@ def _bounded(spec: ModelSpec) -> ModelSpec:
     def few(settings: Any) -> Any:
         return replace(settings, num_timesteps=min(settings.num_timesteps, MAX_STEPS))
 
+    def small(rule: ResizeRule) -> ResizeRule:
+        side = MAX_PATCHES * rule.stride
+        return replace(
+            rule, max_side=min(rule.max_side, side), min_side=min(rule.min_side, side)
+        )
+
     loop = replace(
         spec.loop,
         max_turns=min(spec.loop.max_turns, MAX_TURNS),
@@ -106,8 +116,9 @@ def _bounded(spec: ModelSpec) -> ModelSpec:
         max_answer_tokens=min(spec.loop.max_answer_tokens, MAX_TOKENS),
     )
     return replace(
-        spec, perception=few(spec.perception), interleaved=few(spec.interleaved), loop=loop
-    )
+        spec, perception=few(spec.perception), interleaved=few(spec.interleaved), loop=loop,
+        vision_resize=small(spec.vision_resize), map_resize=small(spec.map_resize),
+    )  # fmt: skip
 
 
 def _question(spec: ModelSpec) -> str:
