@@ -32,7 +32,7 @@ HONEST_SHARE = 0.08  # of good anchors, look like outliers: at the edges of obje
 LEAST_SHARE = 0.003
 OUTLIER_DENSITY = 0.3  # of ln depth: an outlier lies anywhere within a factor of about 30
 OUTLIER_SIGMA = 2.0  # own error of an anchor that is certainly an outlier
-STRICT_ROUNDS, MILD_ROUNDS = 2, 3  # of expectation maximisation
+STRICT_ROUNDS, MILD_ROUNDS = 3, 3  # of expectation maximisation, at most
 SETTLED = 0.05  # change of how sure anchors are, below which rounds end
 SCORED_ANCHORS = 40  # that say which amplitude is likeliest
 LEAST_EXPONENT = np.float32(-25.0)
@@ -56,7 +56,7 @@ class Kernel:
         (0.036, 0.137, 10.0),
         (0.076, 0.039, 0.104),
     )
-    trend: tuple[float, float, float, float] = (0.1, 0.13, 0.233, 0.068)
+    trend: tuple[float, float, float, float] = (0.25, 0.13, 0.233, 0.068)
     nugget: float = 0.0155
 
     def groups(self) -> dict[float, list[tuple[float, float]]]:
@@ -307,16 +307,16 @@ def _inliers(
     share, covariance = OUTLIER_SHARE, CALM[-1] ** 2 * unit + common
     # Strict first, since a wrong anchor that is trusted misleads the others; then those that have
     # merely a heavy tail, as honest anchors do at the edges of objects, are taken back.
-    for turn in range(STRICT_ROUNDS + MILD_ROUNDS):
-        if turn == STRICT_ROUNDS:
+    for rounds, density in ((STRICT_ROUNDS, _gauss_density), (MILD_ROUNDS, _student_density)):
+        if density is _student_density:
             covariance = _likeliest(unit, common, own, residual, inlier)
-        solved = _Solved.of(covariance, _doubted(own, inlier), residual)
-        spread = np.maximum(solved.variance - solved.noise, 1e-9) + own
-        density = _gauss_density if turn < STRICT_ROUNDS else _student_density
-        before, inlier = inlier, _responsibility(solved.error, spread, share, density)
-        share = float(np.clip((1.0 - inlier).mean() - HONEST_SHARE, LEAST_SHARE, 0.5))
-        if turn > STRICT_ROUNDS and np.abs(inlier - before).max() < SETTLED:
-            break
+        for _ in range(rounds):
+            solved = _Solved.of(covariance, _doubted(own, inlier), residual)
+            spread = np.maximum(solved.variance - solved.noise, 1e-9) + own
+            before, inlier = inlier, _responsibility(solved.error, spread, share, density)
+            share = float(np.clip((1.0 - inlier).mean() - HONEST_SHARE, LEAST_SHARE, 0.5))
+            if np.abs(inlier - before).max() < SETTLED:
+                break
     return inlier
 
 
