@@ -34,6 +34,7 @@ from cooper_ros.core.query import (
 )
 from cooper_ros.core.types import (
     NAN,
+    REGION,
     DepthMap,
     Intrinsics,
     Kind,
@@ -208,7 +209,7 @@ class _Measurer:
     def _found(self, index: int) -> list[Segment]:
         name = self.query.objects[index]
         if name not in self.segmentation.names:
-            known = ", ".join(self.segmentation.names)
+            known = ", ".join(filter(None, self.segmentation.names))
             raise _Refused(Status.BAD_QUESTION, f"{name!r} is not among the classes: {known}")
         return prominent(self.segmentation.of_class(name))
 
@@ -248,13 +249,16 @@ def prominent(segments: Iterable[Segment]) -> list[Segment]:
     """The segments of one class without stray pieces.
 
     Compares visible surface, pixels times squared distance [px m^2], where distances are known
-    (things of one class are of like size, and a far one fills few pixels), else pixels.
+    (things of one class are of like size, and a far one fills few pixels), else pixels. What a
+    detector boxed or an instance mask shows is an object of its own, however small.
     """
     found = list(segments)
     metric = all(segment.distance_m == segment.distance_m for segment in found)
     area = [s.pixel_count * (s.distance_m**2 if metric else 1.0) for s in found]
     least = LEAST_AREA_SHARE * max(area, default=0.0)
-    return [s for s, shown in zip(found, area, strict=True) if shown >= least]
+    return [
+        s for s, shown in zip(found, area, strict=True) if shown >= least or s.outline != REGION
+    ]
 
 
 def _nearest_first(segments: list[Segment]) -> list[Segment]:

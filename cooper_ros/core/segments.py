@@ -34,6 +34,7 @@ def segments_from_labels(
     names: Sequence[str],
     stuff: Collection[str] = STUFF,
     min_pixels: int = MIN_PIXELS,
+    unnamed: int = -1,
 ) -> tuple[NDArray[np.uint16], tuple[Segment, ...]]:
     """(instances uint16 [H, W], segments) of a label image uint8 [H, W].
 
@@ -41,7 +42,7 @@ def segments_from_labels(
     8-connected pieces; pieces at most 2 px apart are one object unless their distances differ by
     more than 15 %, and a piece smaller than `min_pixels` only counts as part of a larger
     neighbour. Instances are numbered from 1, by class id, then left to right. What stays alone and
-    small gets instance 0 and no segment.
+    small gets instance 0 and no segment, nor do pixels with the id `unnamed`.
 
     `score` f32 [H, W] or None (NaN scores); `depth` f32 [H, W] metres or None, `intrinsics` or
     None: without both, distances and positions are NaN. Raises InvalidImageError when sizes differ.
@@ -58,14 +59,17 @@ def segments_from_labels(
     segments: list[Segment] = []
     shape, count = labels.shape, 0
     for class_id in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)):
+        if class_id == unnamed:
+            continue
         label = names[class_id] if class_id < len(names) else ""
         mask = labels == class_id
         if label in stuff:
             objects: list[Indices] = [np.flatnonzero(mask)]
         else:
             objects = _split(mask, ranges, min_pixels)
+        given = (shape, score, depth, intrinsics, ranges)
         found = [
-            (_segment(int(class_id), label, index, shape, score, depth, intrinsics, ranges), index)
+            (segment_of(int(class_id), label, index, *given), index)
             for index in objects
             if index.size >= min_pixels
         ]
@@ -132,7 +136,7 @@ def _median_log_range(index: Indices, ranges: Array | None) -> float:
     return float(np.log(np.median(values))) if values.size else NAN
 
 
-def _segment(
+def segment_of(
     class_id: int,
     label: str,
     index: Indices,
@@ -142,6 +146,8 @@ def _segment(
     intrinsics: Intrinsics | None,
     ranges: Array | None,
 ) -> Segment:
+    """The segment of these flat pixel indices, instance 0; arguments as in `segments_from_labels`.
+    """
     rows, columns = np.divmod(index, shape[1])
     if not index.size:
         return Segment(class_id, 0, label, NAN, (0, 0, 0, 0), 0)

@@ -44,6 +44,10 @@ UNKNOWN_POINT: Point3 = (NAN, NAN, NAN)
 MODEL_SOURCE = "model"
 """`source` of what the model itself found and named."""
 
+REGION, MASK, BOX = "region", "mask", "box"
+"""`outline` of a segment: pixels of one class, the mask of one object, or the nearest surface in a
+box that came without a mask."""
+
 
 class ScaleSource(IntEnum):
     """Where the metric scale of a depth map comes from (constants of DepthInfo.msg)."""
@@ -220,7 +224,7 @@ class Segment:
     (x, y, width, height) [px]; `distance_m` is the range to the visible surface and `position`
     the component-wise median of its points [m], both NaN without metric depth. An object that is
     followed over frames keeps its `track_id`; 0 = not followed. `source`: "model", or the topic
-    that named it.
+    that named it; `outline`: where its pixels come from, see `REGION`.
     """
 
     class_id: int
@@ -234,6 +238,7 @@ class Segment:
     position: Point3 = UNKNOWN_POINT
     track_id: int = 0
     source: str = MODEL_SOURCE
+    outline: str = REGION
 
 
 @dataclass(frozen=True, slots=True, eq=False)

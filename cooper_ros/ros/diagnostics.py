@@ -155,6 +155,10 @@ class Monitor:
             "image rate [Hz]": f"{camera.rate.hz:.1f}",
             "perception rate [Hz]": f"{state.rate.hz:.1f}",
         }
+        if self._node.names and name in self._node.names:
+            said, counted = self._node.names[name].report()
+            warnings += said
+            values.update(counted)
         perception = state.perception
         if perception is not None:
             values["perception took [s]"] = f"{perception.seconds:.3f}"

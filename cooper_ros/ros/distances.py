@@ -21,8 +21,11 @@ from cooper_ros.core.types import (
     Segmentation,
     Status,
 )
+from cooper_ros.reasoning.vocabulary import SYNONYMS as SYNONYM_GROUPS
+from cooper_ros.reasoning.vocabulary import Synonyms, vocabulary_of
 from cooper_ros.ros.boxes import Box, BoxMeasurer
 from cooper_ros.runtime.cancel import CancelToken, check
+from cooper_ros.runtime.naming import Naming
 
 _SINGULAR = {plural: name for name, plural in PLURALS.items()}
 
@@ -53,9 +56,11 @@ def class_name(name: str) -> str:
     return SYNONYMS.get(word, word)
 
 
-def distance_to_name(name: str, depth: DepthMap, segmentation: Segmentation) -> ItemDistance:
-    """Distance to the one object of this name."""
-    label = class_name(name)
+def distance_to_name(
+    name: str, depth: DepthMap, segmentation: Segmentation, synonyms: Synonyms = SYNONYM_GROUPS
+) -> ItemDistance:
+    """Distance to the one object of this name, which may be any that is there."""
+    label = vocabulary_of(segmentation.names, synonyms).name_of(name) or class_name(name)
     asked = ObjectReference(name)
     if label not in segmentation.names:
         return ItemDistance(
@@ -164,16 +169,23 @@ def measure_items(
     boxes: Sequence[Box] = (),
     cancel: CancelToken | None = None,
     image_size: tuple[int, int] | None = None,
+    naming: Naming = Naming(),  # noqa: B008 - frozen
 ) -> list[ItemDistance]:
     """Distances to names, then to pixels, then to boxes, in order, with their intervals.
 
     Pixels and boxes are those of an image of `image_size` (width, height; default: the maps').
-    A model without classes knows no names. Raises GenerationCancelled after `cancel.cancel()`.
+    `naming`: what others name. A model without classes knows no names. Raises GenerationCancelled
+    after `cancel.cancel()`.
     """
     results = []
     for name in names:
         check(cancel)
-        if segmentation is None:
+        if segmentation is None and naming.missing:
+            missing = ItemDistance(
+                Status.NO_IMAGE, naming.missing, reference=ObjectReference(name)
+            )
+            results.append(missing)
+        elif segmentation is None:
             results.append(
                 ItemDistance(
                     Status.BAD_QUESTION,
@@ -182,7 +194,7 @@ def measure_items(
                 )
             )
         else:
-            results.append(distance_to_name(name, depth, segmentation))
+            results.append(distance_to_name(name, depth, segmentation, naming.synonyms))
     for u, v in pixels:
         check(cancel)
         results.append(distance_to_pixel(u, v, depth, segmentation, image_size))

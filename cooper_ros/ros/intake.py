@@ -18,6 +18,7 @@ from cooper_ros.ros.reframe import answer_in
 from cooper_ros.ros.refusals import NotActiveError
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.runtime.asking import understand, understood
+from cooper_ros.runtime.measured import MEASURED_MODE, NEEDS_MODEL
 from cooper_ros.srv import AskSpatial
 
 MODES = {
@@ -51,7 +52,12 @@ class Intake:
             )
         if self._node.pipeline is not None:
             # Before it waits for an image or for others: what is wrong with it is known now.
-            understand(self._node.pipeline, question)
+            try:
+                understand(self._node.pipeline, question)
+            except QuestionError as error:
+                # names may come with the image that it is answered on
+                if not (self._node.pipeline.naming.open and error.unknown_words):
+                    raise
 
     def where(self, request: Any) -> dict[str, Any]:
         """Which image a request is about and who asks, as arguments of `PendingCall`.
@@ -79,19 +85,28 @@ class Intake:
             "stamp_ns": time_to_ns(request.image_stamp),
         }
 
-    @staticmethod
-    def check_mode(mode: int) -> None:
-        """Raise QuestionError for a number that is none of MODE_*."""
+    def check_mode(self, mode: int) -> None:
+        """Raise QuestionError for a number that is none of MODE_*, or one that needs a model."""
         if mode not in MODES:
             listed = ", ".join(f"{number} ({name})" for number, name in MODES.items())
             raise QuestionError(f"there is no mode {mode}; known are {listed}")
+        pipeline = self._node.pipeline
+        if mode != AskSpatial.Request.MODE_AUTO and pipeline and not pipeline.has_model:
+            raise QuestionError(NEEDS_MODEL)
+
+    def mode_of(self, mode: int) -> str:
+        """How a request with this MODE_* is answered, as `FrameContext.ask` names it."""
+        asked = MODES.get(mode, "auto")
+        return self.preferred_mode() if asked == "auto" else asked
 
     def preferred_mode(self) -> str:
         """How a question with MODE_AUTO is reasoned about: `interleaved`, `maps` or `direct`."""
+        pipeline = self._node.pipeline
+        if pipeline is not None and not pipeline.has_model:
+            return MEASURED_MODE
         preferred = str(self._node.parameter("mode"))
         if preferred != "auto":
             return preferred
-        pipeline = self._node.pipeline
         prefix = pipeline is not None and pipeline.spec.map_placement == "prefix"
         return "maps" if prefix else "interleaved"
 

@@ -61,6 +61,26 @@ INTERFACES: tuple[InterfaceSpec, ...] = (
         SENSOR, "`depth_source` is `external`",
     ),
     InterfaceSpec(
+        READS, "detections", "vision_msgs/msg/Detection2DArray",
+        "Boxes with names of a detector, stamped as their image.",
+        "best effort, 16", "`segmentation_source` is not `model` and somebody publishes it",
+    ),
+    InterfaceSpec(
+        READS, "labels", "sensor_msgs/msg/Image",
+        "Class of each pixel by others, mono8 or mono16, stamped as its image.",
+        "best effort, 16", "`segmentation_source` is not `model` and somebody publishes it",
+    ),
+    InterfaceSpec(
+        READS, "label_info", "cooper_ros/msg/LabelInfo",
+        "Names of the values of `labels`, and of detections with numbers (also `vision_msgs`).",
+        LATCHED, "`segmentation_source` is not `model` and somebody publishes it",
+    ),
+    InterfaceSpec(
+        READS, "instances", "sensor_msgs/msg/Image",
+        "Mask of each object, mono16, 0 = none; of `labels`, or of detections by their `id`.",
+        "best effort, 16", "`segmentation_source` is not `model` and somebody publishes it",
+    ),
+    InterfaceSpec(
         PUBLISHES, "~/depth/image", "sensor_msgs/msg/Image",
         "Depth along the optical axis, 32FC1 [m], NaN unknown; only while metric.", IMAGE,
     ),

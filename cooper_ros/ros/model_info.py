@@ -9,6 +9,7 @@ from typing import Any
 from cooper_ros.core.types import NAN
 from cooper_ros.ros.camera_names import ONLY
 from cooper_ros.ros.qos import QuestionQoS
+from cooper_ros.runtime.measured import NO_MODEL
 from cooper_ros.srv import GetModelInfo
 
 NOMINAL_SIZE = (640, 480)
@@ -34,7 +35,18 @@ class ModelInfoService:
             response.message = node.why_not_active()
             response.min_range = response.max_range = response.interval_level = NAN
             return response
+        if not node.pipeline.has_model:
+            return describe_none(response)
         return describe(node.pipeline, response)
+
+
+def describe_none(response: GetModelInfo.Response) -> GetModelInfo.Response:
+    """Say that there is no model, and that this is how it was asked for."""
+    response.success = True
+    response.model_id = response.backend = response.name = NO_MODEL
+    response.metric = True
+    response.min_range = response.max_range = response.interval_level = NAN
+    return response
 
 
 def describe(pipeline: Any, response: GetModelInfo.Response) -> GetModelInfo.Response:

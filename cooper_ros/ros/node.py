@@ -17,7 +17,6 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from cooper_ros.core.keyframes import KeyframeRule
 from cooper_ros.core.types import SpatialAnswer, Status
 from cooper_ros.ros import parameters, runner
 from cooper_ros.ros.camera_names import camera_names
@@ -29,19 +28,19 @@ from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.guard import told
 from cooper_ros.ros.intake import Intake
 from cooper_ros.ros.interfaces import INTERFACES
-from cooper_ros.ros.memory import check_memory, give_back, return_large_blocks, trim_heap
+from cooper_ros.ros.memory import check_memory, give_back, return_large_blocks
 from cooper_ros.ros.model_info import ModelInfoService
+from cooper_ros.ros.name_source import NameSource
+from cooper_ros.ros.opening import make_worker, open_pipeline, self_test_of
 from cooper_ros.ros.output_set import OutputSet
-from cooper_ros.ros.perception import Perceiver, Perception
-from cooper_ros.ros.rates import Stopwatch
+from cooper_ros.ros.perception import Perceiver
 from cooper_ros.ros.reason_server import ReasonServer
 from cooper_ros.ros.refusals import message_of
 from cooper_ros.ros.scale_inputs import ScaleSet
-from cooper_ros.ros.scaling import Scaling
-from cooper_ros.ros.self_test import check_pipeline
 from cooper_ros.ros.services import Services
 from cooper_ros.ros.stream import StreamPerceiver
 from cooper_ros.ros.worker import InferenceWorker, Snapshot
+from cooper_ros.runtime.naming import names_for
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 HOUSEKEEPING_S = 0.05
@@ -60,6 +59,8 @@ PROGRAM = Program(
     "ros2 run cooper_ros cooper_node --ros-args -r image:=/camera/image_raw "
     "-r camera_info:=/camera/camera_info",
 )
+OTHERS_ONLY = ("depth_source", "segmentation_source")
+"""Without a model both are `external`, whatever the parameters say."""
 STOP_S = 1.2
 """Longest wait for the inference thread to end [s]."""
 
@@ -76,6 +77,7 @@ class CooperNode(LifecycleNode):
         self.outputs: OutputSet | None = None
         self.cameras: CameraSet | None = None
         self.scale: ScaleSet | None = None
+        self.names: NameSource | None = None
         self.stream: StreamPerceiver | None = None
         self._perceiver: Perceiver | None = None
         self._jumps: ClockJumps | None = None
@@ -98,6 +100,8 @@ class CooperNode(LifecycleNode):
     def parameter(self, name: str) -> Any:
         """Present value of one of our parameters."""
         value = self.get_parameter(name).value
+        if name in OTHERS_ONLY and self.pipeline is not None and not self.pipeline.has_model:
+            return "external"
         spec = parameters.BY_NAME.get(name)
         return spec.plain(value) if spec else value
 
@@ -114,9 +118,8 @@ class CooperNode(LifecycleNode):
         return self.scale.frames if self.scale is not None else None
 
     def known_words(self) -> tuple[str, ...]:
-        """Names of the objects that the loaded model knows."""
-        segmentation = self.pipeline.spec.segmentation if self.pipeline else None
-        return tuple(segmentation.names) if segmentation else ()
+        """Names of the objects that the loaded model knows, and of those that others named."""
+        return names_for(self.pipeline) if self.pipeline else ()
 
     @property
     def self_test(self) -> str:
@@ -162,18 +165,10 @@ class CooperNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and test the model."""
-        # Imported here: a node that waits for `configure` costs no inference engine.
-        from cooper_ros.runtime.pipeline import CooperPipeline
-
         started = time.monotonic()
         try:
-            self.pipeline = CooperPipeline.open(
-                self.parameter("model"),
-                backend=self.parameter("backend"),
-                threads=self.parameter("threads") or None,
-                seed=self.parameter("seed"),
-            )
-            self._test_model()
+            self.pipeline = open_pipeline(self)
+            self._monitor.self_test = self_test_of(self)
             check_memory(self.parameter("max_memory_mib"))
             self.outputs = OutputSet(
                 self,
@@ -193,11 +188,6 @@ class CooperNode(LifecycleNode):
         )
         return super().on_configure(state)
 
-    def _test_model(self) -> None:
-        self._monitor.self_test = "switched off"
-        if self.parameter("self_test"):
-            self._monitor.self_test = check_pipeline(self.pipeline)
-
     @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and start the inference thread."""
@@ -212,8 +202,17 @@ class CooperNode(LifecycleNode):
             self._on_calibration,
             self.parameter("rectified"),
         )
-        self.scale = ScaleSet(self, self.outputs.cameras)
-        self.outputs.publish_labels(self.get_clock().now().nanoseconds)
+        self.scale = scale = ScaleSet(self, self.outputs.cameras)
+        self.names = NameSource(
+            self,
+            self.outputs.cameras,
+            self.pipeline.spec,
+            self._put_frame,
+            lambda camera: scale[camera].depth_came,
+        )
+        self.pipeline.naming = self.names.naming()
+        self.outputs.forget_labels()
+        self.publish_labels()
         if self._enabled:
             self._start_worker()
         topics = " and ".join(self.cameras.topics)
@@ -272,7 +271,9 @@ class CooperNode(LifecycleNode):
             self.cameras.close()
         if self.scale is not None:
             self.scale.close()
-        self.cameras = self.scale = None
+        if self.names is not None:
+            self.names.close()
+        self.cameras = self.scale = self.names = None
 
     def _release(self) -> None:
         if self.outputs is not None:
@@ -284,45 +285,20 @@ class CooperNode(LifecycleNode):
     # -- worker ----------------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
-        assert self.cameras is not None and self.outputs is not None
-        outputs = self.outputs
-
-        def publish(perception: Perception) -> None:
-            with Stopwatch() as watch:
-                outputs.publish(perception)
-            if perception.frame.is_reduced:  # a large camera leaves large holes
-                trim_heap()
-            self._monitor.saw(perception, watch.taken)
-
-        perceiver = Perceiver(self.pipeline, self.cameras.find_info, self._scaling_of)
-        self._perceiver = perceiver
-        self.stream = StreamPerceiver(
-            perceiver, self._keyframe_rule, publish, outputs.publish_followed
-        )
-
-        def wanted(camera: str) -> bool:
-            return not self.parameter("lazy") or outputs.observed(camera)
-
-        self.worker = InferenceWorker(
-            self.stream.perceive,
-            wanted,
-            self._on_frame_error,
-            self._monitor.counters,
-            self.stream.look,
-        )
+        self.worker, self.stream, self._perceiver = make_worker(self, self._monitor)
         self._apply_parameters()
         self.worker.start()
 
-    def _scaling_of(self, camera: str) -> Scaling | None:
-        return self.scale[camera].scaling if self.scale is not None else None
+    def publish_labels(self) -> None:
+        """Say, latched, which names there are, if that is news."""
+        if self.outputs is not None and self.names is not None:
+            now_ns = self.get_clock().now().nanoseconds
+            self.outputs.publish_labels(now_ns, self.names.table)
 
     def _stop_worker(self, timeout_s: float = STOP_S) -> bool:
         worker, self.worker = self.worker, None
         self.stream = self._perceiver = None
         return worker.stop(timeout_s) if worker is not None else True
-
-    def _keyframe_rule(self) -> KeyframeRule:
-        return KeyframeRule(self.parameter("keyframe_every"), self.parameter("keyframe_change"))
 
     def _apply_parameters(self) -> None:
         if self.pipeline is not None:
@@ -332,6 +308,9 @@ class CooperNode(LifecycleNode):
                 setattr(self.worker, name, self.parameter(name))
         if self.scale is not None:
             self.scale.apply_parameters()
+        if self.names is not None:
+            self.names.apply_parameters()
+            self.pipeline.naming = self.names.naming()
         if self._perceiver is not None:
             self._perceiver.max_pixels = self.parameter("max_pixels")
         if self.cameras is not None:
@@ -351,6 +330,8 @@ class CooperNode(LifecycleNode):
         for camera in cameras:
             if self.scale is not None:
                 self.scale[camera].forget()
+            if self.names and camera in self.names:
+                self.names[camera].forget()
             if self.worker is not None and self.stream is not None:
                 self.stream.forget(camera)
                 self.worker.forget(camera, frame=True)
@@ -360,6 +341,12 @@ class CooperNode(LifecycleNode):
             back_s = self._jumps.ran_back_s(snapshot.camera, snapshot.stamp_ns)
             if back_s:
                 self._forget_time([snapshot.camera], back_s)
+        if self.names and snapshot.camera in self.names:
+            self.names[snapshot.camera].hold(snapshot)
+        else:
+            self._put_frame(snapshot)
+
+    def _put_frame(self, snapshot: Snapshot) -> None:
         if self.worker is not None:
             self.worker.put_frame(snapshot)
 
@@ -368,13 +355,12 @@ class CooperNode(LifecycleNode):
             self.stream.forget(camera)
             self.worker.forget(camera)
 
-    def _on_frame_error(self, error: BaseException, camera: str) -> None:
-        self._monitor.failed(message_of(error), camera)
-
     def _housekeeping(self) -> None:
         self._calls.expire()
         if self.scale is not None:
             self.scale.poll()
+        if self.names is not None:
+            self.names.poll()
         self._monitor.tick()
 
 

@@ -10,7 +10,9 @@ from cooper_ros.core.types import StepType
 from cooper_ros.msg import LabelInfo, SpatialAnswer
 from cooper_ros.ros.camera_names import ONLY
 from cooper_ros.ros.messages import from_answer, to_label_info
+from cooper_ros.ros.name_messages import NameTable
 from cooper_ros.ros.outputs import Outputs
+from cooper_ros.ros.overlay import class_colors
 from cooper_ros.ros.perception import Perception
 from cooper_ros.ros.qos import LatchedPublisherQoS, StandardTopicQoS
 from cooper_ros.ros.stream import Followed
@@ -29,6 +31,7 @@ class OutputSet:
         self._node = node
         self._spec = spec
         self._model_id = model_id
+        self._named: tuple[str, ...] = ()
         self._outputs = {name: Outputs(node, spec, name) for name in cameras}
         self._label_info = node.create_lifecycle_publisher(
             LabelInfo, "~/segmentation/label_info", LatchedPublisherQoS()
@@ -58,17 +61,25 @@ class OutputSet:
         for publisher in (self._label_info, self._answer):
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish_labels(self, stamp_ns: int) -> None:
-        """Say once, latched, what the label images' values mean."""
-        settings = self._spec.segmentation
-        if not settings:
+    def publish_labels(self, stamp_ns: int, table: NameTable) -> None:
+        """Say, latched, what the label images' values mean; again when names have come."""
+        names = table.names
+        if not names or names == self._named:
             return
-        countable = [name not in settings.stuff for name in settings.names]
-        palette = np.asarray(settings.colours, np.float32).reshape(-1, 3)
-        colors = np.clip((palette + 1.0) / 2.0, 0.0, 1.0).tolist()
+        self._named = names
+        settings = self._spec.segmentation
+        palette = settings.colours if settings else ()
+        colors = (class_colors(palette)[: len(names)] / 255.0).tolist()
+        own = np.clip((np.asarray(palette, np.float32).reshape(-1, 3) + 1.0) / 2.0, 0.0, 1.0)
+        colors[: len(own)] = own.tolist()
+        countable = [name not in table.stuff for name in names]
         self._label_info.publish(
-            to_label_info(settings.names, countable, colors, self._model_id, stamp_ns)
+            to_label_info(names, countable, colors, self._model_id, stamp_ns)
         )
+
+    def forget_labels(self) -> None:
+        """The next names are published whatever was before."""
+        self._named = ()
 
     def publish_answer(self, answer: SpatialAnswer) -> None:
         """Publish a finished question; mark and follow its objects."""

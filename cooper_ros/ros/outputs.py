@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from cooper_ros.core import types
+from cooper_ros.core.classes import STUFF
 from cooper_ros.core.images import resize_depth, resize_labels, resize_score
 from cooper_ros.core.pictures import size_within
 from cooper_ros.core.segments import segments_at
@@ -31,7 +32,7 @@ from cooper_ros.ros.messages import (
     to_header,
     to_segment_array,
 )
-from cooper_ros.ros.overlay import draw_boxes, draw_overlay
+from cooper_ros.ros.overlay import class_colors, draw_boxes, draw_overlay
 from cooper_ros.ros.perception import Perception
 from cooper_ros.ros.points import to_point_cloud
 from cooper_ros.ros.qos import ImagePublisherQoS, StandardTopicQoS
@@ -49,10 +50,8 @@ class Outputs:
         self._node = node
         self._spec = spec
         self._prefix = f"~/{camera}" if camera else "~"
-        names = spec.segmentation.names if spec.segmentation else ()
-        palette = np.asarray(spec.segmentation.colours if names else (), np.float32).reshape(-1, 3)
-        self.colors = np.round(np.clip((palette + 1.0) / 2.0, 0.0, 1.0) * 255.0).astype(np.uint8)
-        self._stuff = spec.segmentation.stuff if names else ()
+        self.colors = class_colors(spec.segmentation.colours if spec.segmentation else ())
+        self._stuff = (*(spec.segmentation.stuff if spec.segmentation else ()), *STUFF)
         self._depth = self._image("/depth/image")
         self._depth_camera = self._make(CameraInfo, "/depth/camera_info", ImagePublisherQoS())
         self._relative = self._image("/depth/relative")
@@ -198,7 +197,7 @@ class Outputs:
                     depth, perception.frame.rgb, perception.segmentation, header, stride, size
                 )
             )
-        if _read(self._relative):
+        if _read(self._relative) and depth.confidence_method != "none":
             self._send(self._relative, depth.relative, "32FC1", size, resize_score, header)
         if _read(self._confidence) and math.isfinite(float(depth.confidence.flat[0])):
             self._send(self._confidence, depth.confidence, "32FC1", size, resize_score, header)

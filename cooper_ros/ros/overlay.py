@@ -30,6 +30,19 @@ def display_colors(palette: Sequence[Sequence[float]]) -> NDArray[np.uint8]:
     return np.round(np.clip((values + 1.0) / 2.0, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def class_colors(palette: Sequence[Sequence[float]]) -> NDArray[np.uint8]:
+    """Colours uint8 [256, 3] of every class id: a model's palette, then others for what detectors
+    and label images name; grey for what nobody named."""
+    own = display_colors(palette)
+    colors = np.full((256, 3), 128, np.uint8)
+    # the golden ratio spreads hues evenly, however many there are
+    hues = (np.arange(256) * 0.618034 % 1.0 * 179.0).astype(np.uint8)
+    wheel = np.stack([hues, np.full(256, 200, np.uint8), np.full(256, 230, np.uint8)], axis=1)
+    colors[:255] = cv2.cvtColor(wheel[None], cv2.COLOR_HSV2RGB)[0][:255]
+    colors[: len(own)] = own
+    return colors
+
+
 def depth_picture(depth: NDArray[np.float32], low: float, high: float) -> Picture:
     """Depth or relative depth [H, W] as RGB: bright near, dark far, grey where unknown."""
     known = np.isfinite(depth)

@@ -7,6 +7,7 @@ from typing import Any
 
 from cooper_ros.core.scale_state import calibration_problem
 from cooper_ros.ros.camera_names import problem_with_cameras
+from cooper_ros.ros.naming_parameters import NAMING
 from cooper_ros.ros.parameter_specs import (
     ACTIVATE,
     CONFIGURE,
@@ -23,7 +24,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "model",
         "cooper-nano",
-        "Model folder: a path, or the name of a folder in the share directory's `engines`.",
+        "Model folder: a path, or the name of a folder in the share directory's `engines`; `none`: "
+        "no model, but depth and names of others, and answers by measurement.",
         CONFIGURE,
     ),
     ParameterSpec(
@@ -247,6 +249,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "Spread what each range point says of its place over the picture, instead of one scale for "
         "all pixels. false = the fit alone.",
     ),
+    *NAMING,
     ParameterSpec(
         "scale_memory_s",
         2.0,

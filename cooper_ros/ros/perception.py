@@ -15,8 +15,10 @@ from cooper_ros.core.pictures import WORK_PIXELS, blank_problem
 from cooper_ros.core.types import DepthMap, Frame, ObjectReference, Segmentation, SpatialAnswer
 from cooper_ros.ros.camera_infos import camera_info_to_intrinsics
 from cooper_ros.ros.messages import time_to_ns
+from cooper_ros.ros.name_source import NameSource
 from cooper_ros.ros.rates import Stopwatch, Taken
 from cooper_ros.ros.scaling import Scaling
+from cooper_ros.ros.sensor_depth import SensorDepth
 from cooper_ros.ros.slots import Snapshot
 from cooper_ros.ros.worker import Early
 from cooper_ros.runtime.cancel import CancelToken
@@ -36,7 +38,8 @@ class Perception:
 
     `calibration_problem` says why lengths cannot be given in metres, "" if they can. `seconds` is
     what the model took, `converting` what the conversion of the message took before.
-    `picture_problem`: that the picture is empty, "" if it shows something.
+    `picture_problem`: that the picture is empty, "" if it shows something. `names_missing`: why
+    nobody named anything in it, "" if somebody did.
     """
 
     snapshot: Snapshot
@@ -48,6 +51,7 @@ class Perception:
     seconds: float
     converting: Taken = Taken()
     picture_problem: str = ""
+    names_missing: str = ""
 
 
 def to_frame(
@@ -86,10 +90,12 @@ class Perceiver:
         self,
         pipeline: Any,
         find_info: Callable[[str, str], tuple[CameraInfo | None, str]],
-        find_scaling: Callable[[str], Scaling | None] = lambda camera: None,
+        find_scaling: Callable[[str], Scaling | SensorDepth | None] = lambda camera: None,
+        names: NameSource | None = None,
     ) -> None:
         """`find_info(camera, frame_id)`: see `FindInfo`; `find_scaling(camera)`: what gives its
-        depth a metric scale, None for the model's own."""
+        depth a metric scale, None for the model's own; `names`: who names things besides it."""
+        self._names = names
         self._pipeline = pipeline
         self._find_info = find_info
         self._find_scaling = find_scaling
@@ -116,6 +122,8 @@ class Perceiver:
         frame, problem = converted or self.convert(snapshot)
         started = time.monotonic()
         cancel.check()
+        if self._names is not None:
+            self._pipeline.naming = self._names.naming(snapshot)
         context = self._pipeline.see(frame)
         cancel.check()
         if early is not None:
@@ -128,6 +136,11 @@ class Perceiver:
             depth, segmentation = context.perceive(cancel)
         else:  # colours without a palette are a picture, not classes
             depth = context.depth(cancel)
+        missing = ""
+        if self._names is not None:
+            segmentation = self._names.put(context, snapshot, depth, segmentation)
+            self._pipeline.naming = self._names.naming()
+            missing = context.naming.missing
         return Perception(
             snapshot,
             frame,
@@ -138,6 +151,7 @@ class Perceiver:
             time.monotonic() - started,
             self._converting,
             blank_problem(frame.rgb),
+            missing,
         )
 
 

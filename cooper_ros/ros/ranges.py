@@ -82,6 +82,12 @@ class RangeInput:
         with self._lock:
             self._readings.append(Reading(message))
 
+    @property
+    def newest_ns(self) -> int:
+        """Stamp of the newest reading, 0 without."""
+        with self._lock:
+            return max((reading.stamp_ns for reading in self._readings), default=0)
+
     def nearest(self, stamp_ns: int, received: float) -> Reading | None:
         """The reading closest in time to an image; None if none has arrived."""
         with self._lock:

@@ -24,6 +24,7 @@ from cooper_ros.ros.narration import Narrator
 from cooper_ros.ros.qos import QuestionQoS
 from cooper_ros.ros.reason_call import Outcome, ReasonCall
 from cooper_ros.ros.refusals import message_of, status_of
+from cooper_ros.runtime.measured import MEASURED_MODE
 
 TICK_S = 0.02
 """How often deadlines and places in the queue are looked at while there are goals [s]."""
@@ -114,6 +115,8 @@ class ReasonServer:
     def _plan(self, mode: int) -> tuple[str, bool]:
         """How the reasoned answer is made ("": not at all); whether a direct one comes first."""
         preferred = self._intake.preferred_mode()
+        if preferred == MEASURED_MODE:
+            return preferred, False
         if mode == Reason.Goal.MODE_DIRECT or (
             mode != Reason.Goal.MODE_INTERLEAVED and preferred == DIRECT
         ):

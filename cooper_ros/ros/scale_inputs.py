@@ -10,6 +10,7 @@ from cooper_ros.ros.evidence import EvidenceSources, ScaleSettings
 from cooper_ros.ros.frames import Frames
 from cooper_ros.ros.ranges import RangeInput
 from cooper_ros.ros.scaling import Scaling
+from cooper_ros.ros.sensor_depth import SensorDepth
 
 SETTINGS = (
     "range_max_age_s",
@@ -36,6 +37,7 @@ class ScaleInputs:
         self._external = RangeInput(node, prefix + "external_depth", IMAGE_ONLY)
         self._sources = EvidenceSources(frames, self._ranges, self._external)
         self.scaling = Scaling(self._sources, node.get_logger().warning)
+        self.sensor = SensorDepth(self._sources, node.get_logger().warning)
         self._calibration_text = ""
         self.apply_parameters()
 
@@ -56,6 +58,11 @@ class ScaleInputs:
             states = calibrations_of(text)
             self.scaling.calibration = states.get(self._name, states.get(""))
             self.scaling.forget()
+
+    def depth_came(self, stamp_ns: int) -> bool:
+        """Whether external depth as new as an image has come, where there is any to wait for."""
+        waits = self._sources.settings.depth_source == "external" and self._external.connected
+        return not waits or self._external.newest_ns >= stamp_ns
 
     def forget(self) -> None:
         """Drop what was learned and received: its time is over."""

@@ -112,10 +112,7 @@ class Services:
     def _ask(
         self, perception: Perception, request: AskSpatial.Request, cancel: CancelToken
     ) -> SpatialAnswer:
-        mode = {
-            AskSpatial.Request.MODE_DIRECT: "direct",
-            AskSpatial.Request.MODE_INTERLEAVED: "interleaved",
-        }.get(request.mode, self._intake.preferred_mode())
+        mode = self._intake.mode_of(request.mode)
         answer = None
         for event in perception.context.ask(request.question, mode=mode, cancel=cancel):
             if isinstance(event, SpatialAnswer):
@@ -142,6 +139,7 @@ class Services:
                 boxes,
                 cancel,
                 perception.frame.full_size,
+                perception.context.naming,
             )
             return perception, items
 

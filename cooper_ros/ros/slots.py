@@ -18,7 +18,8 @@ class Snapshot:
 
     `from_camera` is False for an image that came with a question: its maps are not published.
     `camera` is the name of the camera, "" where the node has only one; `stamp_ns` the acquisition
-    time, 0 for an image that nobody can ask about again. `rectified`: see `camera_infos`.
+    time, 0 for an image that nobody can ask about again. `rectified`: see `camera_infos`; `names`:
+    what others named in it (`name_inputs.Partners`).
     """
 
     message: Any
@@ -30,6 +31,7 @@ class Snapshot:
     header: Any = None
     rectified: bool = False
     picture: Rgb | None = None
+    names: Any = None
 
     def read(self, pixels: int) -> Rgb:
         """The picture with at most so many pixels; read once, and the message is let go: a large

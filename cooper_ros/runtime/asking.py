@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cooper_ros.core.errors import GenerationCancelled, QuestionError
 from cooper_ros.core.measure import Measurement, measure_maps
@@ -43,12 +43,15 @@ from cooper_ros.runtime.generation import (
     stream_text,
 )
 from cooper_ros.runtime.measuring import (
+    beyond_model,
     cautioned,
     measured_events,
     only_measured,
     stamped,
+    unnamed,
     with_measured_bounds,
 )
+from cooper_ros.runtime.naming import MODEL, NOT_BY_MODEL, names_for
 from cooper_ros.runtime.store import GeneratedMap, map_conditions, script_of
 
 if TYPE_CHECKING:
@@ -170,33 +173,37 @@ def ask(
     return _events(context, question, query, text, mode, cancel, decoding)
 
 
-def understand(context: FrameContext, question: str) -> tuple[Query | None, str]:
+def understand(context: Any, question: str) -> tuple[Query | None, str]:
     """The parsed question and the text that the model is fed ("" where its maps answer alone).
 
-    A word-level model takes only questions of its grammar; a byte-level one takes any, and those of
-    the grammar are measured besides. Raises QuestionError, which names the known words.
+    `context`: a frame's, or the pipeline. A word-level model takes only questions of its grammar,
+    and what others named is measured; a byte-level one takes any, and those of the grammar are
+    measured besides. Raises QuestionError, which names the known words.
     """
-    segmentation = context.spec.segmentation
+    names, synonyms = names_for(context), context.naming.synonyms
+    if not context.has_model:
+        return parse_question(question, names, synonyms), ""
     tokenizer = context.engine.tokenizer
     if tokenizer.word_level:
-        names = segmentation.names if segmentation else ()
-        query = parse_question(question, names)
+        query = parse_question(question, names, synonyms)
         unknown = tokenizer.unknown_words(query.text)
-        if unknown:
+        if unknown and not set(query.objects) & set(context.naming.names):
             raise QuestionError(
                 f"this model does not know: {', '.join(unknown)}", tokenizer.words, unknown
             )
+        if context.naming.answers == MODEL and beyond_model(context, query):
+            raise QuestionError(NOT_BY_MODEL, names)
         return query, query.text
     check_length(question)
-    if segmentation is None:
+    if not names:
         return None, question
     try:
-        return parse_question(question, segmentation.names), question
+        return parse_question(question, names, synonyms), question
     except QuestionError:
         return None, question
 
 
-def understood(context: FrameContext, question: str) -> str:
+def understood(context: Any, question: str) -> str:
     """The question in canonical words, "" where it is refused or free text."""
     try:
         query, _ = understand(context, question)
@@ -220,7 +227,7 @@ def _events(
         answer = failed_answer(question, Status.NOT_METRIC, why, query)
         yield stamped(context, answer, NAN, time.monotonic() - started)
         return
-    if query is not None and only_measured(context, query):
+    if query is not None and (only_measured(context, query) or unnamed(context, query)):
         yield from measured_events(context, question, query, cancel, started)
         return
     direct = mode == "direct"
@@ -257,7 +264,7 @@ def _measured(
     context: FrameContext, query: Query | None, cancel: CancelToken | None
 ) -> Measurement | None:
     """What the maps of the frame say, made if they are missing; None where they cannot say it."""
-    if query is None or context.spec.segmentation is None:
+    if query is None or not names_for(context):
         return None
     segmentation, depth = context.segmentation(cancel), context.depth(cancel)
     return measure_maps(query, segmentation, depth, gravity=context.gravity)

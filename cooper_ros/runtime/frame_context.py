@@ -19,16 +19,17 @@ from cooper_ros.core.types import (
     Segmentation,
     SpatialAnswer,
 )
-from cooper_ros.reasoning.loop import ContextSpec, ImageSegment, MapSegment, TextSegment
+from cooper_ros.reasoning.loop import MapSegment
 from cooper_ros.reasoning.tags import DEPTH, SEGMENTATION, MapKind
 from cooper_ros.runtime.asking import ask
 from cooper_ros.runtime.backend import Float
 from cooper_ros.runtime.calibration import Calibration
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.context import Engine
+from cooper_ros.runtime.drawing import IMAGE_ONLY, batches, conditions
 from cooper_ros.runtime.events import Event
 from cooper_ros.runtime.flow import initial_latents
-from cooper_ros.runtime.generation import Conditions, Decoding, generate_latents
+from cooper_ros.runtime.generation import Decoding, generate_latents
 from cooper_ros.runtime.lens import (
     depth_to_image,
     depth_to_view,
@@ -44,12 +45,11 @@ from cooper_ros.runtime.maps import (
     without_score,
 )
 from cooper_ros.runtime.min_score import MinScore
+from cooper_ros.runtime.naming import Naming
 from cooper_ros.runtime.pictures import encode_latents, prepare
 from cooper_ros.runtime.real_pictures import ALONE, ANCHORED, RealPictures
 from cooper_ros.runtime.spec import ModelSpec
-from cooper_ros.runtime.store import ContextStore, GeneratedMap, script_of
-
-IMAGE_ONLY: ContextSpec = (ImageSegment(),)
+from cooper_ros.runtime.store import ContextStore, GeneratedMap
 
 
 class FrameContext:
@@ -57,6 +57,8 @@ class FrameContext:
 
     Not safe for use from several threads at once.
     """
+
+    has_model = True
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class FrameContext:
         calibration: Calibration | None = None,
         min_score: MinScore | None = None,
         real: RealPictures | None = None,
+        naming: Naming = Naming(),  # noqa: B008 - frozen
     ) -> None:
         engine.check()
         self.engine = engine
@@ -76,6 +79,7 @@ class FrameContext:
         self.calibration = calibration
         self._min_score = min_score or MinScore()
         self._if_real = real
+        self.naming = naming
         # The model looks through a pinhole; what it draws is put back to the image's own pixels.
         self._lens = rectifier_for(usable_intrinsics(frame))
         self._view = frame if self._lens is None else rectified(frame, self._lens)
@@ -244,6 +248,11 @@ class FrameContext:
             return self._depth.scale_source
         return ScaleSource.MODEL_PRIOR if self.has_metres else ScaleSource.UNKNOWN
 
+    def put_segmentation(self, segmentation: Segmentation) -> None:
+        """Use this one of the same frame, by whoever named it, in results and measurements, until
+        depth or a map is put."""
+        self._segmentation = segmentation
+
     def segmentation(self, cancel: CancelToken | None = None) -> Segmentation:
         """Classes and segments at the frame's resolution, stamped as the frame; cached.
 
@@ -293,9 +302,9 @@ class FrameContext:
         settings, pictures = self.spec.perception, self.store.pictures
         count = pictures.rows * pictures.columns
         noise = initial_latents(settings, (count, self.spec.latent_dim), self.seed)
-        for batch in self._batches(missing):
+        for batch in batches(self.engine, missing):
             tokens = generate_latents(
-                self._conditions(batch),
+                conditions(self.store, batch),
                 np.repeat(noise[None], len(batch), axis=0),
                 pictures.rows,
                 pictures.columns,
@@ -379,21 +388,3 @@ class FrameContext:
         else:
             tokens = encode_latents(self.engine, picture)
         self.put_map(GeneratedMap(kind, tokens, picture))
-
-    def _batches(self, kinds: Sequence[MapKind]) -> list[list[MapKind]]:
-        """One batch where all prompts have the same length, else one each."""
-        lengths = {len(self.engine.tokenizer.encode(self._prompt(kind).text)) for kind in kinds}
-        return [list(kinds)] if len(lengths) == 1 else [[kind] for kind in kinds]
-
-    def _prompt(self, kind: MapKind) -> TextSegment:
-        return TextSegment(script_of(self.spec).tool_text(kind))
-
-    def _conditions(self, kinds: Sequence[MapKind]) -> Conditions:
-        """[image][prompt]; for guidance the image alone and the prompt alone."""
-        scratch = self.store.for_question()
-        conditional = [scratch.context((*IMAGE_ONLY, self._prompt(kind))) for kind in kinds]
-        if not self.spec.perception.guided:
-            return Conditions(conditional)
-        image = scratch.context(IMAGE_ONLY)
-        text_only = [scratch.context((self._prompt(kind),)) for kind in kinds]
-        return Conditions(conditional, [image] * len(kinds), text_only)

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.measure import Measurement, measure_maps
 from cooper_ros.core.metric_depth import source_on, width_on
 from cooper_ros.core.query import Query
-from cooper_ros.core.types import NAN, ScaleSource, SpatialAnswer, Status
+from cooper_ros.core.types import BOX, NAN, Kind, ScaleSource, SpatialAnswer, Status
 from cooper_ros.reasoning.crosscheck import failed_answer, measured_answer
 from cooper_ros.reasoning.tags import MAP_ORDER
 from cooper_ros.reasoning.verdict import judge
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.events import Event, MapReady, MapRequested
+from cooper_ros.runtime.naming import MEASURED
 
 if TYPE_CHECKING:
     from cooper_ros.runtime.frame_context import FrameContext
 
+NEAREST_SURFACE = "has no mask: measured on the nearest surface in its box"
+
 
 def only_measured(context: FrameContext, query: Query | None) -> bool:
-    """Whether this model was taught no words for the question, so that its maps answer it."""
-    return query is not None and context.engine.tokenizer.word_level and not query.taught
+    """Whether the maps alone answer: because it was set so, or because this model was taught no
+    words for the question or for what it names."""
+    if query is None:
+        return False
+    if context.naming.answers == MEASURED:
+        return True
+    return beyond_model(context, query)
+
+
+def beyond_model(asked: Any, query: Query) -> bool:
+    """Whether a word-level model (of a context or a pipeline) has no words for a question."""
+    tokenizer = asked.engine.tokenizer
+    return tokenizer.word_level and (not query.taught or bool(tokenizer.unknown_words(query.text)))
 
 
 def measured_events(
-    context: FrameContext,
+    context: Any,
     question: str,
     query: Query,
     cancel: CancelToken | None,
@@ -36,16 +51,21 @@ def measured_events(
 ) -> Iterator[Event]:
     """Answer from the maps, whatever the mode: they are made if they are missing.
 
-    The model draws the maps and writes nothing. `started`: `time.monotonic()` [s] of the question.
+    The model draws the maps and writes nothing; without a model (`MeasuredContext`) they are what
+    others see. `started`: `time.monotonic()` [s] of the question.
     """
     try:
         if cancel is not None:
             cancel.check()
-        for kind in MAP_ORDER:
+        for kind in MAP_ORDER if context.has_model else ():
             yield MapRequested(1, kind)
             begun, cached = time.monotonic(), context.has_map(kind)
             made = context.map(kind, cancel)
             yield MapReady(1, kind, cached, time.monotonic() - begun, made)
+        if unnamed(context, query):
+            answer = failed_answer(question, Status.NO_IMAGE, context.naming.missing, query)
+            yield stamped(context, answer, NAN, time.monotonic() - started)
+            return
         segmentation, depth = context.segmentation(cancel), context.depth(cancel)
         measurement = measure_maps(query, segmentation, depth, gravity=context.gravity)
     except GenerationCancelled:
@@ -58,8 +78,13 @@ def measured_events(
     yield stamped(context, answer, NAN, time.monotonic() - started)
 
 
+def unnamed(context: Any, query: Query | None) -> bool:
+    """Whether the question names things, but nobody has named anything in this image."""
+    return query is not None and bool(query.objects and context.naming.missing)
+
+
 def with_measured_bounds(
-    context: FrameContext, query: Query | None, answer: SpatialAnswer, measurement: Measurement
+    context: Any, query: Query | None, answer: SpatialAnswer, measurement: Measurement
 ) -> SpatialAnswer:
     """The answer with the interval of the measured length, from the depth map's own scale."""
     depth = context.depth()
@@ -76,13 +101,15 @@ def with_measured_bounds(
     return replace(answer, measured_low=low, measured_high=high)
 
 
-def cautioned(
-    context: FrameContext, query: Query | None, answer: SpatialAnswer
-) -> SpatialAnswer:
+def cautioned(context: Any, query: Query | None, answer: SpatialAnswer) -> SpatialAnswer:
     """The answer with a word of caution where it rests on metres that are the model's own, in a
-    picture unlike those that it learned them from."""
+    picture unlike those that it learned them from, and on boxes without masks."""
     real = context.real
     rests = query is not None and query.needs_metres and answer.status is Status.OK
+    boxed = _boxed(context, answer) if query is not None and answer.status is Status.OK else ()
+    if boxed:
+        told = f"the {' and the '.join(boxed)} {NEAREST_SURFACE}"
+        answer = replace(answer, message="; ".join(filter(None, (answer.message, told))))
     if real is None or not rests or context.scale_source is not ScaleSource.MODEL_PRIOR:
         return answer
     return replace(answer, message="; ".join(filter(None, (answer.message, real.caution))))
@@ -98,8 +125,20 @@ def source_of(context: FrameContext, answer: SpatialAnswer) -> ScaleSource:
     return max(found, key=found.count)
 
 
+def _boxed(context: Any, answer: SpatialAnswer) -> tuple[str, ...]:
+    """Names of the answer's objects that were found by a box alone."""
+    if math.isnan(answer.measured) or answer.kind in (Kind.COUNT, Kind.TEXT):
+        return ()
+    outlines = {
+        (s.class_id, s.instance) for s in context.segmentation().segments if s.outline == BOX
+    }
+    return tuple(
+        item.label for item in answer.objects if (item.class_id, item.instance) in outlines
+    )
+
+
 def stamped(
-    context: FrameContext, answer: SpatialAnswer, confidence: float, seconds: float
+    context: Any, answer: SpatialAnswer, confidence: float, seconds: float
 ) -> SpatialAnswer:
     """The answer with its confidence and provenance; `seconds` it took."""
     return replace(

@@ -19,6 +19,7 @@ from cooper_ros.runtime.folder import ModelFolder
 from cooper_ros.runtime.frame_context import FrameContext
 from cooper_ros.runtime.loading import open_engine
 from cooper_ros.runtime.min_score import MinScore
+from cooper_ros.runtime.naming import Naming
 from cooper_ros.runtime.real_pictures import RealPictures
 from cooper_ros.runtime.selftest import GraphRunner, run_selftest
 from cooper_ros.runtime.spec import ModelSpec
@@ -26,6 +27,8 @@ from cooper_ros.runtime.spec import ModelSpec
 
 class CooperPipeline:
     """One loaded model. `see` gives a context per image; contexts do not disturb each other."""
+
+    has_model = True
 
     def __init__(
         self,
@@ -39,6 +42,8 @@ class CooperPipeline:
         self.model_id = model_id
         self.folder = folder
         self.seed = seed
+        self.naming = Naming()
+        """Names besides the model's, and who answers, for images seen from now on."""
         self.calibration = Calibration.from_manifest(folder.manifest) if folder else None
         self._min_score = MinScore.from_manifest(folder.manifest) if folder else MinScore()
         self.real: RealPictures | None = None
@@ -92,6 +97,7 @@ class CooperPipeline:
             self.calibration,
             self._min_score,
             self.real,
+            self.naming,
         )
 
     def self_test(self) -> str:
