@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cooper_ros.core.anchors import Anchors
+from cooper_ros.core.anchors import Anchors, anchors_from_depth
 from cooper_ros.core.camera import Intrinsics
 from cooper_ros.core.completion import Completed, DepthCompleter
 from cooper_ros.core.kriging import MAX_ANCHORS, Field, Kernel, Points, _gauss
@@ -140,6 +140,22 @@ def test_one_lidar_line_is_never_worse_than_the_fit() -> None:
         columns = np.random.default_rng(seed).permutation(160)[:64]
         fit, completed, _, _ = both(truth, model, sensor(truth, np.full(64, 60), columns))
         assert completed <= 1.03 * fit
+
+
+@pytest.mark.parametrize(("kind", "most"), [("holed", 0.95), ("noise far away", 0.7)])
+def test_a_depth_camera_completes_the_rest_of_the_picture(kind: str, most: float) -> None:
+    errors = []
+    for seed in range(6):
+        truth, model = scene(seed)
+        depth = truth.copy()
+        if kind == "holed":
+            depth[:, 60:] = np.nan
+        else:
+            far = truth > 2.5
+            depth[far] *= np.exp(np.random.default_rng(seed).normal(0.0, 0.3, int(far.sum())))
+        errors.append(both(truth, model, anchors_from_depth(depth, CAMERA))[:2])
+    fit, completed = np.mean(errors, axis=0)
+    assert completed <= most * fit
 
 
 def test_intervals_cover_and_are_narrower_near_anchors() -> None:
