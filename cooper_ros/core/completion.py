@@ -142,14 +142,17 @@ class _Reader:
         if state.space == LOG:
             known = few > 0.0
             few[~known] = 1.0
-            self.logs = np.asarray(cv2.log(few, few))
-            self.logs *= np.float32(state.exponent)
-            self.logs += np.float32(math.log(state.scale))
+            cv2.log(few, few)
+            few *= np.float32(state.exponent)
+            few += np.float32(math.log(state.scale))
         else:
-            metres = few * np.float32(state.scale) + np.float32(state.shift_m)
-            known = (few > 0.0) & (metres > 0.0)
-            metres[~known] = 1.0
-            self.logs = np.asarray(cv2.log(metres, metres))
+            known = few > 0.0
+            few *= np.float32(state.scale)
+            few += np.float32(state.shift_m)
+            known &= few > 0.0
+            few[~known] = 1.0
+            cv2.log(few, few)
+        self.logs = few
         values = self.logs if known.all() else self.logs[known]
         self.low = float(values.min()) if values.size else 0.0
         self.high = max(float(values.max()) if values.size else 0.0, self.low + 1e-3)

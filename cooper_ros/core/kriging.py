@@ -210,14 +210,14 @@ class Field:
 
     def mean(self, x: Vector, y: Vector, logs: Vector) -> Array:
         """The field f32 [rows, layers, columns] at the nodes x, y, logs (one axis each)."""
-        field = np.zeros((len(y) * len(logs), len(x)), np.float32)
+        flat = np.zeros((len(y) * len(logs), len(x)), np.float32)
         weights = self.weights.astype(np.float32)
         for width, parts in self.kernel.groups().items():
             over = weights * _over_depth(logs, self.points.model, parts)
             left = _gauss(y, self.points.y, width)[:, None] * over[None]
             right = _gauss(x, self.points.x, width)
-            field += left.reshape(-1, len(self.points)) @ right.T
-        field = field.reshape(len(y), len(logs), len(x))
+            flat += left.reshape(-1, len(self.points)) @ right.T
+        field = flat.reshape(len(y), len(logs), len(x))
         constant, slope, tilt, bend = self.kernel.trend
         lift, steep, right, down, bend_right, bend_down = self.slopes
         depth = (logs - math.log(REFERENCE_M))[:, None]

@@ -220,7 +220,7 @@ def test_a_residual_stays_on_its_surface() -> None:
 def test_the_grid_reads_what_the_direct_kernel_says(scale: int) -> None:
     truth, model = scene(4)
     size = (160 * scale, 120 * scale)
-    model = cv2.resize(model, size, interpolation=cv2.INTER_LINEAR)
+    model = np.asarray(cv2.resize(model, size, interpolation=cv2.INTER_LINEAR), np.float32)
     camera = Intrinsics.from_fov(70.0, *size)
     rows, columns = pixels(4, 64)
     anchors = sensor(truth, rows, columns)
