@@ -71,16 +71,17 @@ def test_cmake_finds_the_packages_that_package_xml_names() -> None:
 def test_ros2_run_and_console_scripts_start_the_same_modules() -> None:
     from importlib.metadata import entry_points
 
+    from cooper_ros.start import PROGRAMS
+
     scripts = {
         script.name: script.value
         for script in entry_points(group="console_scripts")
         if script.value.startswith("cooper_ros.")
     }
     executables = dict(re.findall(r"^\s+(cooper_\w+)=([\w.]+?)\)?$", CMAKE, re.MULTILINE))
-    assert {name: f"{module}:main" for name, module in executables.items()} == {
-        name: value for name, value in scripts.items() if name != "cooper"
-    }
-    assert scripts["cooper"] == "cooper_ros.cli:main"
+    assert {"cooper": "cooper_ros.cli", **executables} == PROGRAMS
+    assert scripts.pop("cooper") == "cooper_ros.cli:main"
+    assert scripts == {name: f"cooper_ros.start:{name}" for name in executables}
     for module in executables.values():
         assert importlib.util.find_spec(module), module
         assert (ROOT / module.replace(".", "/")).with_suffix(".py").read_text().count(
