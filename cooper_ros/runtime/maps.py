@@ -85,8 +85,9 @@ NO_MAP: Float = np.full((1, 1), np.nan, np.float32)
 
 
 def without_confidence(depth: DepthMap) -> DepthMap:
-    """The depth map without its map of confidence, which is as large as the depth."""
-    return replace(depth, confidence=NO_MAP)
+    """The depth map without its maps of confidence and interval, each as large as the depth; its
+    report still says the interval by depth."""
+    return replace(depth, confidence=NO_MAP, half_width=None)
 
 
 def without_score(segmentation: Segmentation) -> Segmentation:

@@ -60,6 +60,18 @@ def test_maps_and_answers_follow_the_points_of_a_frame(engine: Engine, frame: Fr
     assert errors[0] < 0.5 * errors[1] and widths[0] < widths[1]
 
 
+def test_a_kept_frame_lets_go_of_maps_of_the_interval_and_still_has_one(
+    engine: Engine, frame: Frame
+) -> None:
+    context = seen(engine, frame)
+    anchor(context, [points_of(truth_of(context), frame)])
+    assert context.depth().half_width is not None
+    context.drop_scores()
+    assert context.depth().half_width is None and context.depth().confidence.size == 1
+    answer = context.answer("how far is the nearest mug?")
+    assert answer.measured_low < answer.value < answer.measured_high
+
+
 def test_a_fit_with_a_problem_changes_nothing(engine: Engine, frame: Frame) -> None:
     context = seen(engine, frame)
     before = context.depth()
