@@ -5,6 +5,7 @@ sim        renders test rooms (kept in the user's cache), runs the shipped pipel
 rgbd       depth on sets of real RGB-D pictures: as it is, aligned, and with 4 to 256 sensor points
 photos     classes on real photos against their labels
 completion what 4 to 256 sensor points make of the model's depth, on folders of such pictures
+eyes       what a depth camera and a detector answer in simulated rooms, without a model
 baselines  fits those baselines on training shards (written into the package)
 calibrate  fits intervals of lengths and the confidence of depth on validation rooms, and measures
            both (written into the model's manifest)
@@ -25,6 +26,7 @@ from cooper_ros.cli import (
     eval_ablation,
     eval_calibrate,
     eval_completion,
+    eval_eyes,
     eval_photos,
     eval_real,
     eval_rgbd,
@@ -41,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     eval_photos.declare(kinds.add_parser("photos", help="classes on real photos with labels"))
     eval_completion.declare(
         kinds.add_parser("completion", help="a few sensor points beside the model's depth")
+    )
+    eval_eyes.declare(
+        kinds.add_parser("eyes", help="a depth camera and a detector, without a model")
     )
     baselines = kinds.add_parser("baselines", help="fit the baselines on training shards")
     baselines.add_argument("--data", type=Path, required=True, help="folder of training shards")
@@ -84,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         "rgbd": eval_rgbd.run,
         "photos": eval_photos.run,
         "completion": eval_completion.run,
+        "eyes": eval_eyes.run,
         "baselines": _run_baselines,
         "calibrate": eval_calibrate.run,
         "calibrate-real": eval_real.run,

@@ -8,7 +8,6 @@ counts, and the pixels around it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +21,7 @@ BACKGROUND_WEIGHT = OTHER_WEIGHT = 0.1
 CENTRE = 0.6  # spread of the weight about the middle of the box, in box sizes
 BIN = 0.02  # of ln(range)
 PROMINENT = 0.8  # share of the strongest distance from which on a nearer one counts
-DEPTH_SPAN = 0.4  # of ln(range): pixels this close to the distance are of the surface
+DEPTH_SPAN = 0.6  # of ln(range): pixels this close to the distance are of the surface
 OWN, OWN_SHARE = 0.2, 0.1
 """Pixels of more than this share of the greatest weight are the object's own, unless they are fewer
 than this share of all at its distance."""
@@ -62,7 +61,7 @@ def _weights(ranges: Array, box: Box, others: Sequence[Box], step: int) -> NDArr
     down = (np.arange(0, height, step) + 0.5) / height - 0.5
     across = (np.arange(0, width, step) + 0.5) / width - 0.5
     weight = np.exp(-(down[:, None] ** 2 + across[None] ** 2) / (2.0 * CENTRE**2))
-    beside = _beside(ranges, box)[::step]
+    beside = _beside(ranges, box, step)
     with np.errstate(invalid="ignore"):
         background = ranges[y : y + height : step, x : x + width : step] >= beside[:, None] * NEARER
     weight[background] *= BACKGROUND_WEIGHT
@@ -77,21 +76,22 @@ def _weights(ranges: Array, box: Box, others: Sequence[Box], step: int) -> NDArr
     return weight
 
 
-def _beside(ranges: Array, box: Box) -> NDArray[np.float64]:
-    """Per row of the box, the nearer of what is seen to its left and right [m]; NaN unknown."""
+def _beside(ranges: Array, box: Box, step: int) -> Array:
+    """Per row looked at, the nearer of what is seen to its left and right [m]; NaN unknown."""
     x, y, width, height = box
     margin, gap = max(3, round(MARGIN * width)), max(1, round(GAP * width))
-    sides = (
-        ranges[y : y + height, max(x - gap - margin, 0) : max(x - gap, 0)],
-        ranges[y : y + height, x + width + gap : x + width + gap + margin],
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # rows without any depth stay NaN
-        medians = [
-            np.nanmedian(side, axis=1) if side.shape[1] else np.full(height, np.nan)
-            for side in sides
-        ]
-    return np.fmin(*medians).astype(np.float64)
+    left = ranges[y : y + height : step, max(x - gap - margin, 0) : max(x - gap, 0)]
+    right = ranges[y : y + height : step, x + width + gap : x + width + gap + margin]
+    return np.fmin(_row_medians(left), _row_medians(right))
+
+
+def _row_medians(values: Array) -> Array:
+    """Lower median of the known values of each row, NaN without any: f32 [rows]."""
+    if not values.shape[1]:
+        return np.full(values.shape[0], np.nan, np.float32)
+    ordered = np.sort(values, axis=1)  # unknown last
+    middle = np.maximum(np.isfinite(values).sum(axis=1) - 1, 0) // 2
+    return np.asarray(np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0], np.float32)
 
 
 def _nearest_peak(logs: Array, weight: NDArray[np.float64]) -> float:

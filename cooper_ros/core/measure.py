@@ -197,14 +197,21 @@ class _Measurer:
     def _is_beside(self, objects: Sequence[Segment], left: bool) -> bool:
         """Whether the first lies left (right) of the second, of the camera's axis without one."""
         width = self.segmentation.labels.shape[1]
-        columns = [
-            geometry.mask_centre(self.segmentation.mask(segment), width)[0] for segment in objects
-        ]
+        columns = [self._column(segment) for segment in objects]
         if len(columns) == 1:
             camera = self.intrinsics
             known = camera is not None and camera.is_valid
             columns.append(camera.cx if camera and known else (width - 1) / 2.0)
         return columns[0] < columns[1] if left else columns[0] > columns[1]
+
+    def _column(self, segment: Segment) -> float:
+        """Column [px] of the middle of an object; of its box where none of its pixels is left."""
+        width = self.segmentation.labels.shape[1]
+        column = geometry.mask_centre(self.segmentation.mask(segment), width)[0]
+        if math.isnan(column):
+            x, _, across, _ = segment.box
+            column = (x + across / 2.0) * width / self.segmentation.full_size[0]
+        return column
 
     def _found(self, index: int) -> list[Segment]:
         name = self.query.objects[index]

@@ -145,14 +145,16 @@ def _paint_labels(canvas: _Canvas, given: NamedImage, masks: NDArray[np.uint16] 
     countable = np.array([name not in given.stuff for name in given.names] + [False])
     ids = np.where(labels == UNNAMED, len(given.names), labels)
     numbered = np.where(countable[ids], masks, 0)
-    for class_id in np.unique(labels[(labels != UNNAMED) & (numbered == 0)]):
+    present = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)[:UNNAMED])
+    for class_id in map(int, present):
         name = given.names[class_id]
-        index = np.flatnonzero((labels == class_id) & (numbered == 0))
-        if name in given.stuff and index.size >= MIN_PIXELS:
-            segment = canvas.measured(int(class_id), name, index)
+        if name not in given.stuff:
+            continue
+        index = np.flatnonzero(labels == class_id)
+        if index.size >= MIN_PIXELS:
+            segment = canvas.measured(class_id, name, index)
             canvas.segments.append(replace(segment, source=given.source))
-    for number in np.unique(numbered[numbered > 0]):
-        index = np.flatnonzero((numbered == number) & (labels != UNNAMED))
+    for index in _groups(np.where(labels == UNNAMED, 0, numbered)):
         if index.size < MIN_PIXELS:
             continue
         class_id = int(np.bincount(labels.reshape(-1)[index]).argmax())
@@ -161,6 +163,15 @@ def _paint_labels(canvas: _Canvas, given: NamedImage, masks: NDArray[np.uint16] 
         canvas.segments.append(
             replace(segment, instance=instance, source=given.source, outline=MASK)
         )
+
+
+def _groups(numbers: NDArray[np.uint16]) -> list[NDArray[np.integer]]:
+    """Flat pixel indices of each number but 0, by rising number."""
+    index = np.flatnonzero(numbers)
+    values = numbers.reshape(-1)[index]
+    order = np.argsort(values, kind="stable")
+    values = values[order]
+    return np.split(index[order], np.flatnonzero(np.diff(values)) + 1) if index.size else []
 
 
 def _paint_boxes(
@@ -181,9 +192,10 @@ def _paint_boxes(
         index, outline = _mask_of(item, box, masks, canvas.instances.shape), MASK
         if index is None:
             others, outline = boxes[:place] + boxes[place + 1 :], BOX
-            index = _inside(box, shape)
             if canvas.ranges is not None:
                 index = box_surface(canvas.ranges, box, others)
+            if index is None or not index.size:  # no depth: it is somewhere in there
+                index = _inside(box, shape)
         distance = NAN
         if index.size and canvas.depth is not None and canvas.intrinsics is not None:
             distance = geometry.object_distance(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,13 +11,14 @@ from cooper_ros.core.errors import GenerationCancelled
 from cooper_ros.core.measure import Measurement, measure_maps
 from cooper_ros.core.metric_depth import source_on, width_on
 from cooper_ros.core.query import Query
-from cooper_ros.core.types import BOX, NAN, Kind, ScaleSource, SpatialAnswer, Status
+from cooper_ros.core.types import NAN, Kind, ScaleSource, SpatialAnswer, Status
 from cooper_ros.reasoning.crosscheck import failed_answer, measured_answer
 from cooper_ros.reasoning.tags import MAP_ORDER
 from cooper_ros.reasoning.verdict import judge
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.events import Event, MapReady, MapRequested
 from cooper_ros.runtime.naming import MEASURED
+from cooper_ros.runtime.outlines import boxed, widened
 
 if TYPE_CHECKING:
     from cooper_ros.runtime.frame_context import FrameContext
@@ -97,7 +97,8 @@ def with_measured_bounds(
     if depth.half_width is not None and measurement.objects:
         segmentation = context.segmentation()
         widths = [width_on(depth, item, segmentation) for item in measurement.objects]
-    low, high = report.length_bounds(answer.measured, distances, widths)
+    bounds = report.length_bounds(answer.measured, distances, widths)
+    low, high = widened(context, query, measurement.objects, answer.measured, bounds)
     return replace(answer, measured_low=low, measured_high=high)
 
 
@@ -106,9 +107,10 @@ def cautioned(context: Any, query: Query | None, answer: SpatialAnswer) -> Spati
     picture unlike those that it learned them from, and on boxes without masks."""
     real = context.real
     rests = query is not None and query.needs_metres and answer.status is Status.OK
-    boxed = _boxed(context, answer) if query is not None and answer.status is Status.OK else ()
-    if boxed:
-        told = f"the {' and the '.join(boxed)} {NEAREST_SURFACE}"
+    told_of = query is not None and query.kind is not Kind.COUNT and answer.status is Status.OK
+    rough = boxed(context, answer.objects) if told_of and answer.objects else ()
+    if rough:
+        told = f"the {' and the '.join(rough)} {NEAREST_SURFACE}"
         answer = replace(answer, message="; ".join(filter(None, (answer.message, told))))
     if real is None or not rests or context.scale_source is not ScaleSource.MODEL_PRIOR:
         return answer
@@ -123,18 +125,6 @@ def source_of(context: FrameContext, answer: SpatialAnswer) -> ScaleSource:
     segmentation = context.segmentation()
     found = [source_on(depth, item, segmentation) for item in answer.objects]
     return max(found, key=found.count)
-
-
-def _boxed(context: Any, answer: SpatialAnswer) -> tuple[str, ...]:
-    """Names of the answer's objects that were found by a box alone."""
-    if math.isnan(answer.measured) or answer.kind in (Kind.COUNT, Kind.TEXT):
-        return ()
-    outlines = {
-        (s.class_id, s.instance) for s in context.segmentation().segments if s.outline == BOX
-    }
-    return tuple(
-        item.label for item in answer.objects if (item.class_id, item.instance) in outlines
-    )
 
 
 def stamped(

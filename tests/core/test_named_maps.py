@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,24 @@ def test_small_things_of_a_detector_are_counted() -> None:
     small = (0, 0.4, (140, 20, 5, 5))
     found = name_maps(NamedImage(NAMES, boxes(DRILL, small)), depth_map(room()), (160, 120))
     assert measure_maps(Query("count", ("drill",)), found, depth_map(room())).value == 2.0
+
+
+def test_a_box_without_any_depth_is_there_at_no_distance() -> None:
+    depth = room()
+    depth[30:90, 20:70] = np.nan
+    found = name_maps(NamedImage(NAMES, boxes(DRILL, VISE)), depth_map(depth), (160, 120))
+    assert measure_maps(Query("left", ("drill", "vise")), found, depth_map(depth)).value == 1.0
+    distance = measure_maps(Query("distance", ("drill",)), found, depth_map(depth))
+    assert distance.status is Status.NO_ANSWER and distance.value != distance.value
+
+
+def test_a_thing_hidden_behind_the_box_of_another_has_no_made_up_place() -> None:
+    hidden = (0, 0.9, (121, 55, 8, 8))
+    given = NamedImage(NAMES, boxes(hidden, VISE))
+    found = name_maps(given, depth_map(room()), (160, 120))
+    mask = found.mask(found.of_class("drill")[0])
+    nothing = replace(found, instances=np.where(mask, 0, found.instances))
+    measured = measure_maps(Query("distance", ("drill",)), nothing, depth_map(room()))
+    assert measured.status is Status.NO_ANSWER
+    beside = measure_maps(Query("right", ("drill", "vise")), nothing, depth_map(room()))
+    assert (beside.status, beside.value) == (Status.OK, 1.0)
