@@ -51,7 +51,7 @@ from cooper_ros.runtime.measuring import (
     unnamed,
     with_measured_bounds,
 )
-from cooper_ros.runtime.naming import MODEL, NOT_BY_MODEL, names_for
+from cooper_ros.runtime.naming import MEASURED, MODEL, NOT_BY_MODEL, names_for
 from cooper_ros.runtime.store import GeneratedMap, map_conditions, script_of
 
 if TYPE_CHECKING:
@@ -195,11 +195,13 @@ def understand(context: Any, question: str) -> tuple[Query | None, str]:
             raise QuestionError(NOT_BY_MODEL, names)
         return query, query.text
     check_length(question)
-    if not names:
+    if not names and context.naming.answers != MEASURED:
         return None, question
     try:
         return parse_question(question, names, synonyms), question
     except QuestionError:
+        if context.naming.answers == MEASURED:  # free text cannot be measured
+            raise
         return None, question
 
 

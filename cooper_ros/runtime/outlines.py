@@ -15,7 +15,7 @@ from cooper_ros.core.query import BETWEEN, DISTANCE, HEIGHT, WIDTH, Query
 from cooper_ros.core.types import BOX, MODEL_SOURCE, ObjectReference
 
 HALF_WIDTHS_OF_BOXES = {DISTANCE: 0.08, BETWEEN: 0.24, WIDTH: 0.40, HEIGHT: 0.44}
-HALF_WIDTHS_OF_MASKS = {DISTANCE: 0.01, BETWEEN: 0.03, WIDTH: 0.17, HEIGHT: 0.15}
+HALF_WIDTHS_OF_MASKS = {DISTANCE: 0.015, BETWEEN: 0.03, WIDTH: 0.17, HEIGHT: 0.15}
 
 
 def boxed(context: Any, items: Sequence[ObjectReference]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from cooper_ros.core.errors import QuestionError
 from cooper_ros.core.named_maps import NamedBox, NamedImage, name_maps
 from cooper_ros.core.types import AnsweredBy, DepthMap, Frame, Intrinsics, ScaleSource, Status
+from cooper_ros.runtime.asking import understand
 from cooper_ros.runtime.context import Engine
 from cooper_ros.runtime.measured import MeasuredPipeline
 from cooper_ros.runtime.measuring import NEAREST_SURFACE
@@ -94,3 +96,18 @@ def test_the_names_of_a_context_are_its_own(engine: Engine) -> None:
     context = named(pipeline)
     pipeline.naming = replace(pipeline.naming, names=())
     assert context.answer("how far is the cordless drill?").status is Status.OK
+
+
+def test_free_text_cannot_be_measured() -> None:
+    asked = SimpleNamespace(
+        has_model=True,
+        spec=SimpleNamespace(segmentation=None),
+        naming=Naming(names=NAMES),
+        engine=SimpleNamespace(tokenizer=SimpleNamespace(word_level=False)),
+    )
+    assert understand(asked, "what is the vise for?") == (None, "what is the vise for?")
+    query, _ = understand(asked, "how far is the vise?")
+    assert query is not None and query.objects == ("vise",)
+    asked.naming = Naming(MEASURED, NAMES)
+    with pytest.raises(QuestionError):
+        understand(asked, "what is the vise for?")
