@@ -7,7 +7,7 @@ VENV ?= .venv
 PYTHON ?= python3
 JOBS ?= 2
 ARGS ?=
-TEST_EXTRAS := torch,train,export,tensorrt,bag,view,dev
+TEST_EXTRAS := torch,train,export,tensorrt,bag,view,shell,dev
 export PYTHON
 
 .PHONY: help venv venv-test demo test test-long lint pictures clean

@@ -103,8 +103,8 @@ def _bounded(spec: ModelSpec) -> ModelSpec:
     def few(settings: Any) -> Any:
         return replace(settings, num_timesteps=min(settings.num_timesteps, MAX_STEPS))
 
-    def small(rule: ResizeRule) -> ResizeRule:
-        side = MAX_PATCHES * rule.stride
+    def small(rule: ResizeRule, table: int) -> ResizeRule:
+        side = min(MAX_PATCHES, table) * rule.stride
         return replace(
             rule, max_side=min(rule.max_side, side), min_side=min(rule.min_side, side)
         )
@@ -117,7 +117,8 @@ def _bounded(spec: ModelSpec) -> ModelSpec:
     )
     return replace(
         spec, perception=few(spec.perception), interleaved=few(spec.interleaved), loop=loop,
-        vision_resize=small(spec.vision_resize), map_resize=small(spec.map_resize),
+        vision_resize=small(spec.vision_resize, spec.vision_grid_side),
+        map_resize=small(spec.map_resize, spec.latent_grid_side),
     )  # fmt: skip
 
 

@@ -25,11 +25,15 @@ ROWS: Range = (1, 1, MAX_DRAFT + 1)  # logits wanted: of the last token, or of a
 def graph_profiles(spec: ModelSpec) -> dict[str, Mapping[str, Range]]:
     """Ranges by symbol for each graph.
 
-    Images range from two patches to the longest side of the resize rule, in steps of the patch.
-    The past holds two images, two maps and all turns of the interleaved loop.
+    Images range from two patches to the longest side of the resize rule, in steps of the patch, as
+    far as the tables of positions reach. The past holds two images, two maps and all turns of the interleaved loop.
     """
-    height, width, vision = _image(spec.vision_patch, spec.vision_resize.max_side)
-    map_height, map_width, latent = _image(spec.latent_stride, spec.map_resize.max_side)
+    height, width, vision = _image(
+        spec.vision_patch, spec.vision_resize.max_side, spec.vision_grid_side
+    )
+    map_height, map_width, latent = _image(
+        spec.latent_stride, spec.map_resize.max_side, spec.latent_grid_side
+    )
     turns = spec.loop.max_turns * spec.loop.max_turn_tokens
     longest = -(-(2 * (vision[2] + latent[2]) + turns) // 256) * 256
     past = (0, min(longest, vision[1] + latent[1] + 64), longest)
@@ -58,8 +62,10 @@ def _uses(shape: Iterable[int | str], symbol: str) -> bool:
     return any(symbol in str(dimension).split("+") for dimension in shape)
 
 
-def _image(step: int, longest: int) -> tuple[Range, Range, Range]:
-    """Ranges of height, width and patches; the frequent picture is 4:3, landscape."""
+def _image(step: int, longest: int, side: int) -> tuple[Range, Range, Range]:
+    """Ranges of height, width and patches, at most ``side`` of them along an edge; the frequent
+    picture is 4:3, landscape."""
+    longest = min(longest, side * step)
     width = (2 * step, longest // step * step, longest // step * step)
     height = (2 * step, max(2, longest * 3 // 4 // step) * step, width[2])
     patches = (4, (height[1] // step) * (width[1] // step), (width[2] // step) ** 2)

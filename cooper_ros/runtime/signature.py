@@ -165,7 +165,7 @@ class GraphSettings:
 
 
 def _tensors(graph: str, value: Mapping[str, Any], key: str) -> tuple[TensorSpec, ...]:
-    entries = value.get(key)
+    entries = value.get(key) if isinstance(value, Mapping) else None
     if not isinstance(entries, Sequence) or isinstance(entries, (str, bytes)) or not entries:
         raise ModelFolderError(f"graph '{graph}' of the manifest has no list of {key}")
     return tuple(TensorSpec.from_dict(entry) for entry in entries)
