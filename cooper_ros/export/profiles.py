@@ -26,7 +26,8 @@ def graph_profiles(spec: ModelSpec) -> dict[str, Mapping[str, Range]]:
     """Ranges by symbol for each graph.
 
     Images range from two patches to the longest side of the resize rule, in steps of the patch, as
-    far as the tables of positions reach. The past holds two images, two maps and all turns of the interleaved loop.
+    far as the tables of positions reach. The past holds two images, two maps and all turns of the
+    interleaved loop.
     """
     height, width, vision = _image(
         spec.vision_patch, spec.vision_resize.max_side, spec.vision_grid_side
