@@ -75,10 +75,13 @@ class _Canvas:
     depth: NDArray[np.float32] | None
     intrinsics: Intrinsics | None
     ranges: NDArray[np.float32] | None
+    count: int = 0
+    """Instances so far."""
 
     def paint(self, index: NDArray[np.integer], class_id: int) -> int:
         """A new instance on these pixels; its number."""
-        number = int(self.instances.max(initial=0)) + 1
+        self.count += 1
+        number = self.count
         self.labels.reshape(-1)[index] = class_id
         self.instances.reshape(-1)[index] = number
         return number
@@ -153,6 +156,7 @@ def _paint_labels(canvas: _Canvas, given: NamedImage, masks: NDArray[np.uint16] 
             unnamed=UNNAMED,
         )  # fmt: skip
         canvas.labels[:], canvas.instances[:] = labels, instances
+        canvas.count = int(instances.max(initial=0))
         canvas.segments += [replace(s, source=given.source) for s in segments]
         return
     canvas.labels[:] = labels
@@ -168,12 +172,12 @@ def _paint_labels(canvas: _Canvas, given: NamedImage, masks: NDArray[np.uint16] 
         if index.size >= MIN_PIXELS:
             segment = canvas.measured(class_id, name, index)
             canvas.segments.append(replace(segment, source=given.source))
-    for index in _groups(np.where(labels == UNNAMED, 0, numbered)):
-        if index.size < MIN_PIXELS:
+    for pixels in _groups(np.where(labels == UNNAMED, 0, numbered)):
+        if pixels.size < MIN_PIXELS:
             continue
-        class_id = int(np.bincount(labels.reshape(-1)[index]).argmax())
-        segment = canvas.measured(class_id, given.names[class_id], index)
-        instance = canvas.paint(index, class_id)
+        class_id = int(np.bincount(labels.reshape(-1)[pixels]).argmax())
+        segment = canvas.measured(class_id, given.names[class_id], pixels)
+        instance = canvas.paint(pixels, class_id)
         canvas.segments.append(
             replace(segment, instance=instance, source=given.source, outline=MASK)
         )
@@ -265,7 +269,7 @@ def _fill(canvas: _Canvas, base: Segmentation) -> None:
     mostly left."""
     silent = canvas.labels == UNNAMED
     canvas.labels[silent] = base.labels[silent]
-    offset = int(canvas.instances.max(initial=0))
+    offset = canvas.count
     for segment in base.segments:
         mask = base.mask(segment)
         left = np.flatnonzero(mask & silent)

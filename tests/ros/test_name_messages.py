@@ -152,3 +152,18 @@ def test_a_cut_label_image_is_refused() -> None:
     image.data = image.data[:1000]
     with pytest.raises(InvalidImageError):
         read_instances(image, SIZE)
+
+
+def test_whatever_a_detector_sends_is_read_or_counted() -> None:
+    random = np.random.default_rng(7)
+    numbers = (0.0, -1.0, 1.0, 0.5, 37.5, 639.5, 1e9, -1e308, 1e308, math.inf, -math.inf, math.nan)
+    names = ("Cup", "", "\ud800", "\x00", "9" * 4000, "a_" * 3000, "\u0663", "\u4e2d\u6587", "41")
+    for _ in range(300):
+        u, v, wide, tall, theta, score = (float(random.choice(numbers)) for _ in range(6))
+        item = detection(str(random.choice(names)), score, (u, v, wide, tall))
+        item.bbox.center.theta = theta
+        found, problems = read(item, n41="\u00e9tag\u00e8re")
+        assert len(found) + sum(problems.values()) == 1
+        for name, (x, y, width, height), kept, _ in found:
+            assert name == name.strip() and len(name) <= 64 and 0.0 <= kept <= 1.0
+            assert 0 <= x < x + width <= SIZE[0] and 0 <= y < y + height <= SIZE[1]
