@@ -25,7 +25,7 @@ CALLS_KEPT = 3
 """Calls of a graph kept for each picture: those with the most numbers."""
 MAX_STEPS, MAX_TURNS, MAX_TOKENS = 4, 2, 48
 """Bounds of what is recorded: ranges show in a few steps, and one picture need not take hours."""
-MAX_PATCHES = 24
+MAX_PATCHES = 16
 """Patches and map tokens along a side: a picture of the official size has 4900, whose attention on
 a CPU takes minutes and ten gigabytes, and ranges show in a few hundred."""
 GRAPH_OF = {

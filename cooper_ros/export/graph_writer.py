@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cooper_ros.core.types import Frame
 from cooper_ros.deploy.recording import drawn_pictures, record_inputs
-from cooper_ros.deploy.verify import MAX_PARAMETERS, Cases
+from cooper_ros.deploy.verify import MAX_PARAMETERS, Cases, measured_cases
 from cooper_ros.export import precision
 from cooper_ros.export.gpu_writer import GpuFormWriter, TracedGraph, save_graph
 from cooper_ros.export.parity import Arrays, check_parity, torch_outputs
@@ -107,18 +107,20 @@ class GraphWriter:
         modules = build_graphs(model)
         small: dict[str, tuple[Arrays, Arrays]] = {}
         real: dict[str, tuple[Mapping[str, int], Arrays]] = {}
-        cases: dict[str, list[tuple[str, Arrays]]] = {}
+        stored: dict[str, list[tuple[str, Arrays]]] = {}
         for name, signature in self._signatures.items():
             module = modules[name]
             entries[name]["parity"], small[name] = self._check(module, signature)
             sizes = real_sizes(signature, graph_profiles(self._spec)[name])
             inputs = seeded_inputs(REAL, signature, self._spec, sizes)
             real[name] = sizes, torch_outputs(module, signature, inputs)
-            cases[name] = [(SMALL, small[name][0]), (REAL, inputs)]
+            stored[name] = [(SMALL, small[name][0]), (REAL, inputs)]
         self._save_selftest(small, real)
-        for name, calls in self._recorded(model).items():
-            cases[name] += [(f"picture {i}", call) for i, call in enumerate(calls, 1)]
-        return {name: tuple(found) for name, found in cases.items()}
+        recorded = self._recorded(model)
+        return {
+            name: tuple(measured_cases(found, recorded.get(name, ())))
+            for name, found in stored.items()
+        }
 
     def _save_selftest(
         self,
