@@ -38,13 +38,19 @@ def advice(module: str) -> str:
     return "docs/install.md says which extra brings it"
 
 
+def missing_package(error: ModuleNotFoundError) -> str:
+    """The package of others that an import lacked, "" where the fault is ours."""
+    name = error.name or ""
+    return "" if name.split(".")[0] == "cooper_ros" else name
+
+
 def run(module: str) -> int:
     """Import a program and run its `main`; 1 where a package of others is missing."""
     try:
         return int(importlib.import_module(module).main() or 0)
     except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if not missing or missing.split(".")[0] == "cooper_ros" or "COOPER_DEBUG" in os.environ:
+        missing = missing_package(error)
+        if not missing or "COOPER_DEBUG" in os.environ:
             raise
         program = next((p for p, m in PROGRAMS.items() if m == module), module)
         print(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cooper_ros import __version__
 from cooper_ros.core import stopping
 from cooper_ros.core.errors import CooperError
-from cooper_ros.start import advice
+from cooper_ros.start import advice, missing_package
 
 if TYPE_CHECKING:
     import argparse
@@ -89,7 +89,7 @@ def _complete() -> None:
 
     import argcomplete
 
-    parser = argparse.ArgumentParser(prog="cooper", parents=[], add_help=True)
+    parser = argparse.ArgumentParser(prog="cooper")
     commands = parser.add_subparsers()
     words = os.environ.get("COMP_LINE", "").split()
     for name, (module, text) in SUBCOMMANDS.items():
@@ -157,11 +157,12 @@ def _run(chosen: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] == "cooper_ros":
+        name = missing_package(error)
+        if not name:
             raise
         print(
-            f"cooper {chosen.subcommand}: needs the Python package {error.name!r}, which is not "
-            f"installed: {advice(error.name)}",
+            f"cooper {chosen.subcommand}: needs the Python package {name!r}, which is not "
+            f"installed: {advice(name)}",
             file=sys.stderr,
         )
         return 1

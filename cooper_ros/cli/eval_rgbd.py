@@ -6,30 +6,20 @@ import argparse
 import json
 from pathlib import Path
 
-from cooper_ros.core.errors import CooperError
+from cooper_ros.cli.rgbd_options import check_trial, declare_sets, declare_trial
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments of `cooper eval rgbd`."""
+    declare_sets(parser)
     add = parser.add_argument
-    add(
-        "folders",
-        type=Path,
-        nargs="+",
-        metavar="DIR",
-        help="sets: color_NAME.jpg with depth_NAME.png and intrinsics.json, or NYU Depth v2",
-    )
-    add("--intrinsics", metavar="fx,fy,cx,cy", help="of sets without intrinsics.json [px]")
     add(
         "--depth-scale",
         type=float,
         default=0.001,
         help="metres per unit of depth, where intrinsics.json does not say it (default: 0.001)",
     )
-    add("--draws", type=int, default=3, metavar="K", help="sets of points per picture (default: 3)")
-    add("--frames", type=int, metavar="N", help="at most N pictures of each set")
-    add("--model", help="model folder or name (default: the one that is shipped)")
-    add("--backend", default="auto", help="inference engine (default: auto)")
+    declare_trial(parser, 3, "sets of points per picture (default: 3)")
     add("--report", type=Path, metavar="PATH", help="folder or FILE.html: report with pictures")
     add("--json", action="store_true", help="last line: one JSON object")
 
@@ -42,9 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from cooper_ros.evaluation.rgbd import evaluate_folders, rgbd_table
     from cooper_ros.evaluation.rgbd_sets import parse_intrinsics
 
-    for option, value in (("--draws", args.draws), ("--frames", args.frames)):
-        if value is not None and value < 1:
-            raise CooperError(f"{option} must be 1 or more, got {value}")
+    check_trial(args)
     given = None
     if args.intrinsics:
         given = replace(parse_intrinsics(args.intrinsics), unit_m=args.depth_scale)

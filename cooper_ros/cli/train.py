@@ -122,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
         raise SystemExit("give one of --minutes, --steps and --frames")
     from dataclasses import fields
 
-    from cooper_ros.training.run import TrainOptions, train
+    from cooper_ros.training.options import TrainOptions
+    from cooper_ros.training.run import train
 
     options = TrainOptions(**{f.name: getattr(args, f.name) for f in fields(TrainOptions)})
     if whole:

@@ -23,6 +23,9 @@ UNNAMED = 254
 UNKNOWN = 255
 ENDINGS = (".jpg", ".jpeg", ".png")
 
+OCCURS_PIXELS = 2000
+"""Labelled pixels from which on a class counts as one that occurs."""
+
 NAMEABLE = (
     "floor", "wall", "ceiling", "door", "window", "table", "chair", "sofa", "bed", "cabinet",
     "shelf", "plant", "tv", "picture", "person",

@@ -47,6 +47,21 @@ def fitted_depth(
     return replace(drawn, depth=metres, metric=True, scale_source=report.source, scale=report)
 
 
+def anchored_depth(
+    drawn: DepthMap,
+    nominal: Array,
+    state: ScaleState,
+    report: ScaleReport,
+    anchors: Sequence[Anchors],
+    intrinsics: Intrinsics,
+    complete: bool = True,
+) -> DepthMap:
+    """Depth from a fit and the anchors it was made of, completed where that is wanted."""
+    if complete:
+        return completed_depth(drawn, nominal, state, report, anchors, intrinsics)
+    return fitted_depth(drawn, nominal, state, report)
+
+
 def completed_depth(
     drawn: DepthMap,
     nominal: Array,

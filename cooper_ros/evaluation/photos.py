@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.core.errors import CooperError
 from cooper_ros.core.images import nearest_index
-from cooper_ros.core.labelled_photos import UNKNOWN, UNNAMED, LabelledPhotos, nameable_ids
+from cooper_ros.core.labelled_photos import (
+    OCCURS_PIXELS,
+    UNKNOWN,
+    UNNAMED,
+    LabelledPhotos,
+    nameable_ids,
+)
 from cooper_ros.core.types import Frame, Segmentation
 from cooper_ros.evaluation.bootstrap import interval
 from cooper_ros.evaluation.table import align, number, with_bounds
 from cooper_ros.evaluation.trial import in_truth_ids
 from cooper_ros.runtime.pipeline import CooperPipeline
 
-OCCURS_PIXELS = 2000
-"""A class with fewer labelled pixels in the split does not occur."""
 WORST, MISTAKES = 6, 3
 NONE = "none of these"
 

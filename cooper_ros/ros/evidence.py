@@ -7,6 +7,7 @@ from TF or from the parameters that say how the camera is mounted.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ from cooper_ros.core.anchors import (
     gravity_from_tilt,
 )
 from cooper_ros.core.errors import CooperError, FrameError, ScaleError
-from cooper_ros.core.types import Frame, Intrinsics
+from cooper_ros.core.types import Frame, Intrinsics, ScaleReport, ScaleSource
 from cooper_ros.ros.clouds import cloud_to_points
 from cooper_ros.ros.conversion import image_to_depth
 from cooper_ros.ros.frames import Frames, transform_points
@@ -55,6 +56,45 @@ class Evidence:
 
     anchors: list[Anchors] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+
+class ProblemLog:
+    """Says what was wrong with a frame's evidence once, and again when it comes back as another
+    problem. `title` goes before it."""
+
+    def __init__(self, warn: Callable[[str], None], title: str) -> None:
+        self._warn, self._title, self._warned = warn, title, ""
+
+    def note(self, found: Evidence) -> None:
+        """The problems of one frame."""
+        kinds = "; ".join(problem.split(":")[0] for problem in found.problems)
+        if kinds and kinds != self._warned:
+            self._warn(f"{self._title}: {'; '.join(found.problems)}")
+        self._warned = kinds
+
+
+def sensor_width(sigma: float) -> float:
+    """Half width of the 90 % interval of ln(true / measured); `sigma`: error of single points."""
+    return 1.645 * math.hypot(sigma, SENSOR_BIAS)
+
+
+def sensor_report(
+    topic: str, age_s: float, sigma: float, found: Evidence, completion_rmse_m: float = math.nan
+) -> ScaleReport:
+    """The provenance of depth that a sensor measured."""
+    width = sensor_width(sigma)
+    return ScaleReport(
+        ScaleSource.EXTERNAL,
+        "sensor",
+        1.0,
+        1.0,
+        0.0,
+        anchor_sources=(topic,),
+        half_widths=((0.1, width), (100.0, width)),
+        age_s=age_s,
+        message="; ".join(found.problems),
+        completion_rmse_m=completion_rmse_m,
+    )
 
 
 class EvidenceSources:

@@ -18,6 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from cooper_ros.msg import LabelInfo
+from cooper_ros.ros.late_topic import LateTopic
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.name_messages import read_label_info
 from cooper_ros.ros.qos import SensorDataQoS
@@ -32,9 +33,10 @@ except ImportError:  # pragma: no cover - depends on the installation
 DETECTIONS, LABELS, LABEL_INFO, INSTANCES = "detections", "labels", "label_info", "instances"
 KEPT = 16
 """Messages kept per topic, and images that wait at most."""
+Announced = tuple[dict[int, str], frozenset[str]]
+"""Name by number, and names without instances."""
 INCOMPLETE_AFTER_S = 1.0
 """How long an image without partners is no news after a complete one [s]."""
-POLL_S = 0.5
 
 TYPES: dict[str, dict[str, Any]] = {
     DETECTIONS: {"vision_msgs/msg/Detection2DArray": Detection2DArray},
@@ -63,54 +65,19 @@ class Partners:
         return self.detections is not None or self.labels is not None
 
 
-class NameTopic:
-    """One topic, subscribed to when somebody publishes it; the messages of the last moments."""
+class NameTopic(LateTopic):
+    """The messages of one topic of the last moments."""
 
     def __init__(self, node: Any, role: str, topic: str, arrived: Callable[[], None]) -> None:
-        self._node = node
-        self._types = TYPES[role]
         self._latched = role == LABEL_INFO
         self._arrived = arrived
-        self.topic = node.resolve_topic_name(topic)
         self.received = 0
         self.unstamped = 0
-        self.problem = ""
         self._messages: deque[tuple[int, Any]] = deque(maxlen=KEPT)
-        self._subscription: Any = None
-        self._next_poll = 0.0
-        self.poll()
+        super().__init__(node, topic, TYPES[role], self._receive, self._reader_of)
 
-    @property
-    def connected(self) -> bool:
-        """Whether a publisher of a known type was found."""
-        return self._subscription is not None
-
-    def poll(self) -> None:
-        """Look for a publisher until there is one."""
-        if self._subscription is not None or time.monotonic() < self._next_poll:
-            return
-        self._next_poll = time.monotonic() + POLL_S
-        infos = self._node.get_publishers_info_by_topic(self.topic)
-        for info in infos:
-            kind = self._types.get(info.topic_type)
-            if kind is not None:
-                self.problem = ""
-                qos = _reader_of(info.qos_profile) if self._latched else SensorDataQoS(KEPT)
-                self._subscription = self._node.create_subscription(
-                    kind, self.topic, self._receive, qos
-                )
-                return
-        if infos:
-            self.problem = self._wrong_type(sorted({info.topic_type for info in infos}))
-
-    def _wrong_type(self, found: list[str]) -> str:
-        missing = [name for name in found if name in self._types]
-        if missing:
-            return f"{self.topic} is of type {missing[0]}, but vision_msgs is not installed here"
-        return (
-            f"{self.topic} is of type {', '.join(found)}; the node reads "
-            f"{' or '.join(self._types)}"
-        )
+    def _reader_of(self, publisher: Any) -> QoSProfile:
+        return _reader_of(publisher.qos_profile) if self._latched else SensorDataQoS(KEPT)
 
     def _receive(self, message: Any) -> None:
         stamp_ns = time_to_ns(message.header.stamp)
@@ -141,9 +108,7 @@ class NameTopic:
 
     def close(self) -> None:
         """Stop listening."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        super().close()
         self._messages.clear()
 
 
@@ -183,6 +148,7 @@ class NameInputs:
         self.problems: Counter[str] = Counter()
         self.complete = self.incomplete = 0
         self._gaps: dict[str, float] = {}
+        self._announced: tuple[Any, Announced] = (None, ({}, frozenset()))
         self.topics = {
             role: NameTopic(node, role, prefix + role, self.look) for role in TYPES
         }
@@ -223,11 +189,17 @@ class NameInputs:
         found = {role: self.topics[role].of(snapshot.stamp_ns, tolerance) for role in roles}
         missing = [self.topics[role].topic for role in roles if found[role] is None]
         naming = found.get(DETECTIONS) is not None or found.get(LABELS) is not None
-        info = self.topics[LABEL_INFO].newest()
-        numbers = read_label_info(info)[0] if info is not None else {}
+        numbers, _ = self.announced()
         partners = Partners(**found, numbers=numbers, missing=" and ".join(missing))
         complete = naming and not missing and self._depth_ready(snapshot.stamp_ns)
         return partners, complete
+
+    def announced(self) -> Announced:
+        """What the newest label_info says; each is read once."""
+        info = self.topics[LABEL_INFO].newest()
+        if info is not self._announced[0]:
+            self._announced = info, read_label_info(info)
+        return self._announced[1]
 
     def _note_gaps(self, snapshot: Snapshot) -> None:
         for role, topic in self.topics.items():

@@ -19,7 +19,6 @@ from cooper_ros.ros.name_messages import (
     NameTable,
     read_detections,
     read_instances,
-    read_label_info,
     read_labels,
 )
 from cooper_ros.ros.slots import Snapshot
@@ -195,10 +194,8 @@ class NameSource(Mapping[str, NameInputs]):
             return None
 
     def _note_stuff(self, inputs: NameInputs) -> None:
-        info = inputs.topics["label_info"].newest()
-        if info is not None:
-            for name in read_label_info(info)[1]:
-                self.table.note_stuff(name)
+        for name in inputs.announced()[1]:
+            self.table.note_stuff(name)
 
     def _count(self, inputs: NameInputs, problems: Counter[str]) -> None:
         """Count what was bad; a kind that was not seen before is logged."""

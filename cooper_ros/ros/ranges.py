@@ -10,11 +10,11 @@ from typing import Any
 
 from sensor_msgs.msg import Image, PointCloud2
 
+from cooper_ros.ros.late_topic import LateTopic
 from cooper_ros.ros.messages import time_to_ns
 from cooper_ros.ros.qos import SensorDataQoS
 
 KEPT = 8
-POLL_S = 0.5
 TYPES = {"sensor_msgs/msg/PointCloud2": PointCloud2, "sensor_msgs/msg/Image": Image}
 
 
@@ -38,45 +38,17 @@ def age_s(reading: Reading, stamp_ns: int, received: float) -> float:
     return abs(reading.received - received)
 
 
-class RangeInput:
+class RangeInput(LateTopic):
     """Keeps the newest messages of one topic, whose type is that of its first publisher.
 
     A robot has a lidar or a depth camera: both may be remapped to the same name.
     """
 
     def __init__(self, node: Any, topic: str, types: tuple[str, ...] = tuple(TYPES)) -> None:
-        self._node = node
-        self._types = types
-        self.topic = node.resolve_topic_name(topic)
         self._readings: deque[Reading] = deque(maxlen=KEPT)
         self._lock = threading.Lock()
-        self._subscription: Any = None
-        self._next_poll = 0.0
-        self.problem = ""
-        self.poll()
-
-    @property
-    def connected(self) -> bool:
-        """Whether a publisher of a known type was found."""
-        return self._subscription is not None
-
-    def poll(self) -> None:
-        """Look for a publisher until there is one; called from the node's timer."""
-        if self._subscription is not None or time.monotonic() < self._next_poll:
-            return
-        self._next_poll = time.monotonic() + POLL_S
-        found = {info.topic_type for info in self._node.get_publishers_info_by_topic(self.topic)}
-        usable = [name for name in self._types if name in found]
-        if usable:
-            self.problem = ""
-            self._subscription = self._node.create_subscription(
-                TYPES[usable[0]], self.topic, self._receive, SensorDataQoS()
-            )
-        elif found:
-            self.problem = (
-                f"{self.topic} is of type {', '.join(sorted(found))}; the node reads "
-                f"{' or '.join(self._types)}"
-            )
+        kinds = {name: TYPES[name] for name in types}
+        super().__init__(node, topic, kinds, self._receive, lambda _: SensorDataQoS())
 
     def _receive(self, message: Any) -> None:
         with self._lock:
@@ -101,7 +73,5 @@ class RangeInput:
 
     def close(self) -> None:
         """Stop listening."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        super().close()
         self._readings.clear()

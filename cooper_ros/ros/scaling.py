@@ -18,7 +18,7 @@ import numpy as np
 from cooper_ros.core.anchors import Anchors, anchors_from_depth
 from cooper_ros.core.errors import CooperError, ScaleError
 from cooper_ros.core.images import resize_depth
-from cooper_ros.core.metric_depth import completed_depth, filled_depth, fitted_depth
+from cooper_ros.core.metric_depth import anchored_depth, filled_depth, fitted_depth
 from cooper_ros.core.scale import (
     MAX_UNCERTAINTY,
     MetricScaler,
@@ -26,7 +26,13 @@ from cooper_ros.core.scale import (
     ScaleState,
 )
 from cooper_ros.core.types import DepthMap, Frame, Intrinsics, ScaleReport, ScaleSource
-from cooper_ros.ros.evidence import SENSOR_BIAS, Evidence, EvidenceSources
+from cooper_ros.ros.evidence import (
+    Evidence,
+    EvidenceSources,
+    ProblemLog,
+    sensor_report,
+    sensor_width,
+)
 from cooper_ros.ros.worker import Snapshot
 
 TYPICAL_M = (1.0, 3.0)
@@ -42,8 +48,7 @@ class Scaling:
 
     def __init__(self, sources: EvidenceSources, warn: Callable[[str], None]) -> None:
         self._sources = sources
-        self._warn = warn
-        self._warned = ""
+        self._problems = ProblemLog(warn, "metric scale")
         self._last: tuple[ScaleState, int, float] | None = None
         self._history: deque[ScaleState] = deque(maxlen=HISTORY)
         self._epoch = 0
@@ -62,13 +67,13 @@ class Scaling:
         height_m, context.gravity = self._sources.ground(frame, found)
         if self._sources.settings.depth_source == "external":
             if self._put_external(context, intrinsics, snapshot, cancel, found):
-                self._report_problems(found)
+                self._problems.note(found)
                 return
         self._sources.add_ranges(frame, intrinsics, snapshot, found)
         self._sources.add_floor(context, intrinsics, height_m, cancel, found)
         prior, age = self._prior(context, frame, snapshot)
         self._fit(context, intrinsics, prior, age, found, snapshot, cancel)
-        self._report_problems(found)
+        self._problems.note(found)
 
     # -- fitting ---------------------------------------------------------------------------------
 
@@ -129,25 +134,14 @@ class Scaling:
             return
         depth: DepthMap = context.depth(cancel)
         if report.source is ScaleSource.ANCHORED:
-            made = self._dense(depth, nominal, state, report, found.anchors, intrinsics)
+            made = anchored_depth(
+                depth, nominal, state, report, found.anchors, intrinsics,
+                self._sources.settings.depth_completion,
+            )  # fmt: skip
             found.problems += _said_since(message, made.scale)
         else:
             made = fitted_depth(depth, nominal, state, report)
         context.put_depth(made)
-
-    def _dense(
-        self,
-        depth: DepthMap,
-        nominal: Any,
-        state: ScaleState,
-        report: ScaleReport,
-        anchors: list[Anchors],
-        intrinsics: Intrinsics,
-    ) -> DepthMap:
-        """Depth from a fit and the anchors it was made of, completed where that is wanted."""
-        if not self._sources.settings.depth_completion:
-            return fitted_depth(depth, nominal, state, report)
-        return completed_depth(depth, nominal, state, report, anchors, intrinsics)
 
     def _note(self, context: Any, found: Evidence, cancel: Any) -> None:
         """Keep the model's own scale, and say in its report what was wrong with the anchors."""
@@ -193,18 +187,15 @@ class Scaling:
                 found.problems.append(f"holes of {topic} stay unknown: {fit.problem}")
             else:
                 range_m = (context.spec.depth.min_m, context.spec.depth.max_m)
-                report = fit.report(range_m)
-                filling = self._dense(depth, nominal, fit.state, report, [anchors], intrinsics)
+                filling = anchored_depth(
+                    depth, nominal, fit.state, fit.report(range_m), [anchors], intrinsics,
+                    self._sources.settings.depth_completion,
+                )  # fmt: skip
                 found.problems += _said_since("", filling.scale)
-        context.put_depth(_external_depth(metres, filling, topic, age, sigma, found))
+        rmse = filling.scale.completion_rmse_m if filling.scale else math.nan
+        report = sensor_report(topic, age, sigma, found, rmse)
+        context.put_depth(filled_depth(metres, filling, report, sensor_width(sigma)))
         return True
-
-    def _report_problems(self, found: Evidence) -> None:
-        """Log a problem once, and again when it comes back as another one."""
-        kinds = "; ".join(problem.split(":")[0] for problem in found.problems)
-        if kinds and kinds != self._warned:
-            self._warn(f"metric scale: {'; '.join(found.problems)}")
-        self._warned = kinds
 
     # -- calibration -----------------------------------------------------------------------------
 
@@ -253,26 +244,6 @@ class Scaling:
                 "time stamps"
             )
         return state, len(states)
-
-
-def _external_depth(
-    metres: Any, filling: DepthMap, topic: str, age_s: float, sigma: float, found: Evidence
-) -> DepthMap:
-    """A sensor's depth with its provenance, its holes filled."""
-    width = 1.645 * math.hypot(sigma, SENSOR_BIAS)
-    report = ScaleReport(
-        ScaleSource.EXTERNAL,
-        "sensor",
-        1.0,
-        1.0,
-        0.0,
-        anchor_sources=(topic,),
-        half_widths=((0.1, width), (100.0, width)),
-        age_s=age_s,
-        message="; ".join(found.problems),
-        completion_rmse_m=filling.scale.completion_rmse_m if filling.scale else math.nan,
-    )
-    return filled_depth(metres, filling, report, width)
 
 
 def _said_since(before: str, report: ScaleReport | None) -> list[str]:

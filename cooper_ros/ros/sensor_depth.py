@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from cooper_ros.core.images import resize_depth
-from cooper_ros.core.types import ScaleReport, ScaleSource
-from cooper_ros.ros.evidence import SENSOR_BIAS, Evidence, EvidenceSources
+from cooper_ros.core.types import ScaleReport
+from cooper_ros.ros.evidence import Evidence, EvidenceSources, ProblemLog, sensor_report
 from cooper_ros.ros.slots import Snapshot
 
 
@@ -20,8 +19,7 @@ class SensorDepth:
 
     def __init__(self, sources: EvidenceSources, warn: Callable[[str], None]) -> None:
         self._sources = sources
-        self._warn = warn
-        self._warned = ""
+        self._problems = ProblemLog(warn, "external depth")
 
     def apply(self, context: Any, snapshot: Snapshot, cancel: Any = None) -> None:
         """Put the depth of this frame, or say why there is none."""
@@ -31,31 +29,16 @@ class SensorDepth:
         known = external is not None and bool(np.isfinite(external[0]).any())
         if external is not None and not known:
             found.problems.append(f"{external[1]}: no pixel has a depth")
-        message = "; ".join(found.problems)
-        kinds = "; ".join(problem.split(":")[0] for problem in found.problems)
-        if kinds and kinds != self._warned:
-            self._warn(f"external depth: {message}")
-        self._warned = kinds
+        self._problems.note(found)
         intrinsics = context.depth().intrinsics
         if external is None or not known or intrinsics is None:
-            context.note_scale(ScaleReport(message=message))
+            context.note_scale(ScaleReport(message="; ".join(found.problems)))
             return
         sensor, topic, age = external
         metres = sensor
         if sensor.shape != (frame.height, frame.width):
             metres = resize_depth(sensor, frame.width, frame.height)
-        width = 1.645 * math.hypot(self._sources.settings.range_sigma, SENSOR_BIAS)
-        report = ScaleReport(
-            ScaleSource.EXTERNAL,
-            "sensor",
-            1.0,
-            1.0,
-            0.0,
-            anchor_sources=(topic,),
-            half_widths=((0.1, width), (100.0, width)),
-            age_s=age,
-            message=message,
-        )
+        report = sensor_report(topic, age, self._sources.settings.range_sigma, found)
         context.put_depth(
             replace(
                 context.depth(),

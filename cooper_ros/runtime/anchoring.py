@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from cooper_ros.core.anchors import Anchors
 from cooper_ros.core.errors import ScaleError
-from cooper_ros.core.metric_depth import completed_depth, fitted_depth
+from cooper_ros.core.metric_depth import anchored_depth
 from cooper_ros.core.scale import MetricScaler, ScaleFit, ScaleState
 from cooper_ros.runtime.cancel import CancelToken
 from cooper_ros.runtime.frame_context import FrameContext
@@ -42,9 +42,7 @@ def anchor(
     if fit.problem:
         return fit
     report = fit.report((settings.min_m, settings.max_m), fit.note)
-    if complete:
-        depth = completed_depth(depth, nominal, fit.state, report, anchors, intrinsics)
-    else:
-        depth = fitted_depth(depth, nominal, fit.state, report)
-    context.put_depth(depth)
+    context.put_depth(
+        anchored_depth(depth, nominal, fit.state, report, anchors, intrinsics, complete)
+    )
     return fit

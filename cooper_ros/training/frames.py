@@ -279,13 +279,22 @@ def jitter(rgb: Tensor, g: torch.Generator) -> Tensor:
     return x + randn(x.shape, g) * 0.04 * u(0, 1)
 
 
+def window(
+    full: tuple[int, int], size: tuple[int, int], at: float = 0.5
+) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of the largest window of the shape of ``size`` in a picture of
+    (width, height) ``full``, at a relative place."""
+    scale = min(full[0] / size[0], full[1] / size[1])
+    w, h = round(size[0] * scale), round(size[1] * scale)
+    return int(at * (full[0] - w)), int(at * (full[1] - h)), w, h
+
+
 def fit(b: FrameBatch, width: int, height: int, at: float = 0.5) -> FrameBatch:
     """The largest window of that shape (at a relative place), scaled to ``width`` x ``height``."""
     full_h, full_w = b.rgb.shape[-2:]
-    scale = min(full_w / width, full_h / height)
-    w, h = round(width * scale), round(height * scale)
+    x0, y0, w, h = window((full_w, full_h), (width, height), at)
     if (w, h) != (full_w, full_h):
-        b = crop(b, int(at * (full_w - w)), int(at * (full_h - h)), w, h)
+        b = crop(b, x0, y0, w, h)
     return b if (w, h) == (width, height) else resize(b, width, height)
 
 

@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 
 from cooper_ros.core.classes import CLASS_NAMES
 from cooper_ros.core.images import nearest_index
-from cooper_ros.core.labelled_photos import UNKNOWN, UNNAMED, LabelledPhotos, nameable_ids
+from cooper_ros.core.labelled_photos import (
+    OCCURS_PIXELS,
+    UNKNOWN,
+    UNNAMED,
+    LabelledPhotos,
+    nameable_ids,
+)
 
 from .device import put
 from .frames import FrameBatch
 
-OCCURS_PIXELS = 2000
 SMALLEST_WINDOW = 0.6
 """Share of a photo's sides that a random window keeps at least."""
 

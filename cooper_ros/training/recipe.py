@@ -16,7 +16,8 @@ from typing import Any
 
 from cooper_ros.core.errors import CooperError
 
-from .run import TrainOptions, train
+from .options import TrainOptions
+from .run import train
 
 ORDER = ("autoencoder", "see", "amg", "sft")
 BUDGETS = ("minutes", "steps", "frames")

@@ -123,9 +123,10 @@ class AnswerStage:
         scale = np.where(rng.random(n) < 0.5, np.exp(rng.random(n) - 0.5), 1.0).astype(np.float32)
         lacks = SEGMENTATION_MISSING if self.fused is not None else 0.0
         missing = rng.random(n) < lacks
+        free = self.store.rooms_free_space(torch.from_numpy(index))
         frames = tuple(
-            self._frame_text(int(i), mirrored, float(s), bool(m), width, height)
-            for i, s, m in zip(index, scale, missing, strict=True)
+            self._frame_text(int(i), f * float(s), mirrored, float(s), bool(m), (width, height))
+            for i, f, s, m in zip(index, free, scale, missing, strict=True)
         )
         return StepPlan(
             step, int(rng.integers(2**31)), torch.from_numpy(index), mirrored,
@@ -133,13 +134,18 @@ class AnswerStage:
         )  # fmt: skip
 
     def _frame_text(
-        self, frame: int, mirrored: bool, scale: float, lacks: bool, width: int, height: int
+        self,
+        frame: int,
+        free: float,
+        mirrored: bool,
+        scale: float,
+        lacks: bool,
+        size: tuple[int, int],
     ) -> FrameText:
-        size = (width, height)
-        stored = (self.store.shape or (height, width))[::-1]
+        stored = (self.store.shape or size[::-1])[::-1]
         return FrameText(
-            transform_rows(self.store.frame_objects[frame], mirrored, scale, width),
-            self.store.free_space[frame] * scale,
+            transform_rows(self.store.frame_objects[frame], mirrored, scale, size[0]),
+            free,
             fitted_intrinsics(self.store.intrinsics[frame].tolist(), stored, size, mirrored),
             size,
             lacks,

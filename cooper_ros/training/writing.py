@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cooper_ros.core.camera import Intrinsics
+from cooper_ros.sim.truth import COLUMNS
+
+from .frames import window
 from .pointing import CLASS, INSTANCE, PointFinder
 from .slots import SEES, Slot, SlotArrays, SlotMaker, arrays_by_length
 
-# Columns of a frame's object rows, see sim/shards.py
-U, Z, X, Y, RANGE, WIDTH, HEIGHT = 4, 6, 7, 8, 9, 10, 11
-POINT = slice(12, 15)
-LEFT, RIGHT = 15, 17
+U, Z, X, Y, RANGE, WIDTH, HEIGHT, POINT_X, LEFT, RIGHT = (
+    COLUMNS.index(name)
+    for name in ("u", "z", "x", "y", "distance", "width", "height", "point_x", "left", "right")
+)
+POINT = slice(POINT_X, POINT_X + 3)
 
 QuestionSource = Callable[[np.ndarray, float, np.random.Generator, int], Sequence[Any]]
 
@@ -43,7 +48,7 @@ def transform_rows(rows: np.ndarray, mirrored: bool, scale: float, width: int) -
         out[:, U] = (width - 1) / width - out[:, U]
         out[:, [LEFT, RIGHT]] = (width - 1) / width - out[:, [RIGHT, LEFT]]
         out[:, X] = -out[:, X]
-        out[:, POINT.start] = -out[:, POINT.start]
+        out[:, POINT_X] = -out[:, POINT_X]
     out[:, [Z, X, Y, RANGE, WIDTH, HEIGHT]] *= scale
     out[:, POINT] *= scale
     return out
@@ -54,14 +59,10 @@ def fitted_intrinsics(
 ) -> tuple[float, ...]:
     """(fx, fy, cx, cy) of a frame of (width, height) ``full`` that `frames.fit` has brought to
     ``size``, and `frames.flip` has mirrored."""
-    scale = min(full[0] / size[0], full[1] / size[1])
-    window = [round(side * scale) for side in size]
-    factors = [side / w for side, w in zip(size, window, strict=True)]
-    (fx, cx), (fy, cy) = (
-        (stored[i] * factor, (stored[2 + i] - (full[i] - window[i]) // 2 + 0.5) * factor - 0.5)
-        for i, factor in enumerate(factors)
-    )
-    return fx, fy, size[0] - 1 - cx if mirrored else cx, cy
+    fx, fy, cx, cy = stored
+    left, top, width, height = window(full, size)
+    k = Intrinsics(fx, fy, cx - left, cy - top, width, height).scaled(*size)
+    return k.fx, k.fy, size[0] - 1 - k.cx if mirrored else k.cx, k.cy
 
 
 @dataclass(frozen=True)

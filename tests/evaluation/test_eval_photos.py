@@ -12,9 +12,8 @@ from real_folders import write_photos  # type: ignore[import-not-found]
 
 from cooper_ros.cli import main
 from cooper_ros.core.classes import CLASS_IDS, CLASS_NAMES
-from cooper_ros.core.errors import CooperError, ModelFolderError
+from cooper_ros.core.errors import CooperError
 from cooper_ros.core.labelled_photos import UNKNOWN, UNNAMED, LabelledPhotos
-from cooper_ros.core.paths import find_model_folder
 from cooper_ros.core.types import Segmentation
 from cooper_ros.evaluation.photos import (
     NONE,
@@ -100,13 +99,10 @@ def test_the_command_says_what_is_wrong_with_its_input(
     assert "needs id and split" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("shipped_model")
 def test_the_command_runs_the_shipped_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        find_model_folder()
-    except ModelFolderError:
-        pytest.skip("no engines/cooper-nano")
     folder = write_photos(tmp_path / "p")
     assert main(["eval", "photos", str(folder), "--json", "--report", str(tmp_path / "out")]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -12,9 +12,8 @@ from real_folders import write_photos, write_set  # type: ignore[import-not-foun
 
 from cooper_ros.cli import eval_real, main
 from cooper_ros.core.classes import CLASS_IDS, CLASS_NAMES
-from cooper_ros.core.errors import CooperError, ModelFolderError
+from cooper_ros.core.errors import CooperError
 from cooper_ros.core.labelled_photos import UNKNOWN
-from cooper_ros.core.paths import find_model_folder
 from cooper_ros.core.types import Frame, Intrinsics, Segment, Segmentation
 from cooper_ros.evaluation import real_fit, real_run
 from cooper_ros.evaluation.real_fit import DepthSample, RealSet
@@ -141,11 +140,9 @@ def test_the_command_fits_the_shipped_model_and_writes_its_manifest(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     hidden: bool,
+    shipped_model: Path,
 ) -> None:
-    try:
-        model = find_model_folder()
-    except ModelFolderError:
-        pytest.skip("no engines/cooper-nano")
+    model = shipped_model
     rng = np.random.default_rng(0)
     camera = Intrinsics.from_fov(60.0, 160, 120)
     noise = [Frame(rng.integers(0, 256, (120, 160, 3)).astype(np.uint8), camera) for _ in range(10)]

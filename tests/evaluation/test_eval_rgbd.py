@@ -11,8 +11,7 @@ import pytest
 from real_folders import HEIGHT, write_set  # type: ignore[import-not-found]
 
 from cooper_ros.cli import main
-from cooper_ros.core.errors import CooperError, IntrinsicsError, ModelFolderError
-from cooper_ros.core.paths import find_model_folder
+from cooper_ros.core.errors import CooperError, IntrinsicsError
 from cooper_ros.core.scale_state import ScaleState
 from cooper_ros.evaluation.rgbd import (
     READINGS,
@@ -170,13 +169,10 @@ def test_the_command_says_what_is_wrong_with_its_input(
     assert "fx,fy,cx,cy" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("shipped_model")
 def test_the_command_runs_the_shipped_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        find_model_folder()
-    except ModelFolderError:
-        pytest.skip("no engines/cooper-nano")
     folders = [write_set(tmp_path / "a", 1), write_set(tmp_path / "b", 2)]
     (folders[1] / "intrinsics.json").unlink()
     words = ["eval", "rgbd", *map(str, folders), "--draws", "1", "--json"]

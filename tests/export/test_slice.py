@@ -19,6 +19,7 @@ from cooper_ros.deploy.engines import build_engines, damage, engine_file
 from cooper_ros.deploy.recording import drawn_pictures
 from cooper_ros.deploy.verify import HEADROOM, verify_folder
 from cooper_ros.export.exporter import ExportOptions, export_model
+from cooper_ros.model.checkpoint import FLUX_AUTOENCODER
 from cooper_ros.model.modeling import CooperModel
 from cooper_ros.runtime.folder import ModelFolder
 from cooper_ros.runtime.selftest import SELFTEST
@@ -42,15 +43,7 @@ WIDE: dict[str, Any] = {
         "num_layers": 2,
         "patch_size": 14,
     },
-    "autoencoder": {
-        "ch": 128,
-        "ch_mult": [1, 2, 4, 4],
-        "num_res_blocks": 2,
-        "z_channels": 16,
-        "scale_factor": 0.3611,
-        "shift_factor": 0.1159,
-        "norm_num_groups": 32,
-    },
+    "autoencoder": {**FLUX_AUTOENCODER, "norm_num_groups": 32},
     "max_patches_per_side": 70,
     "max_latent_size": 64,
     "ray_channels": 0,
