@@ -86,6 +86,7 @@ def test_the_page_shows_what_the_node_sees(
     )
     assert all(abs(got - want) < 12 for got, want in zip(shade[:3], (40, 40, 60), strict=True))
     page.wait_for_selector("#status[data-level='0']")
+    page.wait_for_selector("#numbers:has-text('cooper-nano')")
     assert "cooper-nano" in page.inner_text("#numbers")
     page.screenshot(path=tmp_path / "page.png")
 
